@@ -1,0 +1,199 @@
+"""The typed events a run emits. Every sink (store, notebook, terminal) only listens to these."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, TypeAdapter
+
+from workbench.errors import Failure
+from workbench.messages import Attempt, Message, ToolCall, Usage
+from workbench.observation import Observation
+
+RunStatus = Literal["completed", "limit", "error", "interrupted"]
+
+
+class _Event(BaseModel):
+    run_id: str = ""
+    seq: int = -1
+    """Position in the run's record, from 0; given by the journal."""
+    at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+
+class RunStarted(_Event):
+    """Everything that says which run this is."""
+
+    event: Literal["run_started"] = "run_started"
+    task: str
+    task_hash: str
+    family: str
+    suite: str
+    variant: dict[str, str]
+    agent: str
+    model: str
+    sandbox: str
+    environment: str
+    epoch: int = 1
+    limits: dict[str, float | None]
+    instruction: str
+    version: str
+    """Of workbench."""
+
+
+class KernelStarted(_Event):
+    """A kernel is ready, behind these walls."""
+
+    event: Literal["kernel_started"] = "kernel_started"
+    environment_hash: str
+    walls: list[str]
+    missing: list[str]
+    """Walls this machine could not give, each with the reason."""
+    seconds: float
+
+
+class KernelDied(_Event):
+    """The kernel is gone and its memory with it."""
+
+    event: Literal["kernel_died"] = "kernel_died"
+    step: int
+    reason: str
+
+
+class ModelCalled(_Event):
+    """One reply of the model, with every request it took."""
+
+    event: Literal["model_called"] = "model_called"
+    step: int
+    prompt: list[Message]
+    """The messages added since the call before; all of a run's prompts and replies in order are its conversation."""
+    text: str
+    reasoning: str = ""
+    tool_calls: list[ToolCall] = Field(default_factory=list)
+    finish_reason: str
+    usage: Usage
+    cost_usd: float | None
+    attempts: list[Attempt]
+    seconds: float
+    failure: Failure | None = None
+    """Set where no reply could be had."""
+
+
+class ActionTaken(_Event):
+    """A code cell sent to the kernel."""
+
+    event: Literal["action_taken"] = "action_taken"
+    step: int
+    index: int
+    """Position within the step, from 0."""
+    code: str
+    source: str
+    """Where in the reply it was found: ``fence``, ``execute``, ``tool_call``."""
+
+
+class Observed(_Event):
+    """What an action showed."""
+
+    event: Literal["observed"] = "observed"
+    step: int
+    index: int
+    observation: Observation
+
+
+class StepFinished(_Event):
+    """A step is complete and durable."""
+
+    event: Literal["step_finished"] = "step_finished"
+    step: int
+    notes: list[str]
+    """What the model was told about the form of its reply."""
+
+
+class FrozenFile(BaseModel):
+    """A file of a submission."""
+
+    path: str
+    size: int
+    """Bytes."""
+    sha256: str
+
+
+class SubmissionFrozen(_Event):
+    """What will be graded, copied after the kernel died."""
+
+    event: Literal["submission_frozen"] = "submission_frozen"
+    kind: str
+    files: list[FrozenFile]
+    answer: str | None
+    invalid: str | None
+    """Why there is nothing to grade."""
+    artifact: str | None
+    """Content hash of the submission as a tar archive."""
+
+
+class MetricValue(BaseModel):
+    """One metric of a score."""
+
+    metric: str
+    primary: bool
+    value: float | None
+    """As the grader gave it; None where the submission is invalid and the task names no value for that."""
+    normalised: float | None
+    success: bool | None
+
+
+class Scored(_Event):
+    """The grader's verdict."""
+
+    event: Literal["scored"] = "scored"
+    metrics: list[MetricValue]
+    success: bool
+    invalid: str | None
+    grader_hash: str
+    details: dict[str, Any]
+    seconds: float
+
+
+class Noticed(_Event):
+    """Something worth a line in the record: a wall that is missing, a limit that was hit."""
+
+    event: Literal["noticed"] = "noticed"
+    kind: str
+    message: str
+
+
+class RunFinished(_Event):
+    """The end of a run, however it came."""
+
+    event: Literal["run_finished"] = "run_finished"
+    status: RunStatus
+    limit: str | None = None
+    """Which limit ended the run: ``steps``, ``tokens``, ``cost`` or ``seconds``."""
+    error: Failure | None = None
+    success: bool | None
+    """None where nothing was graded."""
+    answer: str | None = None
+    steps: int
+    tokens: int
+    cost_usd: float | None
+    seconds: float
+
+
+Event = Annotated[
+    RunStarted
+    | KernelStarted
+    | KernelDied
+    | ModelCalled
+    | ActionTaken
+    | Observed
+    | StepFinished
+    | SubmissionFrozen
+    | Scored
+    | Noticed
+    | RunFinished,
+    Field(discriminator="event"),
+]
+"""Any event."""
+
+EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+"""Reads and writes events as JSON."""

@@ -1,0 +1,94 @@
+"""Become an IPython kernel whose cells also say what they changed in the namespace.
+
+Started by ``launch.py`` behind the walls, as ``kernel.py CONNECTION_FILE``. It never imports workbench.
+"""
+
+import sys
+import types
+
+from ipykernel.kernelapp import IPKernelApp
+
+NAMESPACE_MIME = "application/vnd.workbench.namespace+json"
+MOST_CHANGES = 40
+WHOLE_FRAME_ROWS, WHOLE_FRAME_COLUMNS = 20, 20
+MOST_SCHEMA_COLUMNS = 40
+
+
+def summary(value: object) -> str:
+    """Return type and shape of ``value`` without running any of its code, unless it is a known container."""
+    kind = type(value)
+    module, name = kind.__module__.partition(".")[0], kind.__name__
+    if kind in (int, float, bool, complex, type(None)):
+        return f"{name} = {value!r}"[:60]
+    if kind is str:
+        return f"str of {len(value)} characters"
+    if kind in (list, tuple, dict, set, frozenset, bytes, bytearray):
+        return f"{name} of {len(value)}"
+    if module in ("numpy", "pandas", "scipy", "pyarrow", "polars", "torch"):
+        shape = getattr(value, "shape", None)
+        if isinstance(shape, tuple):
+            dtype = getattr(value, "dtype", None)
+            return f"{name} {' x '.join(map(str, shape))}" + (f" {dtype}" if dtype is not None else "")
+    if isinstance(value, types.FunctionType):
+        return "function"
+    if isinstance(value, type):
+        return "class"
+    return name
+
+
+class NamespaceWatch:
+    """Compares the user's variables before and after a cell and publishes the difference."""
+
+    def __init__(self, shell: object) -> None:
+        self.shell = shell
+        self.ignored = set(shell.user_ns)
+        self.before: dict[str, tuple[int, str]] = {}
+
+    def _look(self) -> dict[str, tuple[int, str]]:
+        return {
+            name: (id(value), summary(value))
+            for name, value in list(self.shell.user_ns.items())
+            if isinstance(name, str) and not name.startswith("_") and name not in self.ignored and not isinstance(value, types.ModuleType)
+        }
+
+    def after_cell(self, _result: object) -> None:
+        """Publish what the cell made, changed and deleted."""
+        now, before = self._look(), self.before
+        changes = [{"name": name, "change": "changed" if name in before else "new", "summary": now[name][1]} for name in now if now[name] != before.get(name)]
+        changes += [{"name": name, "change": "deleted", "summary": ""} for name in before if name not in now]
+        self.before = now
+        if changes:
+            self.shell.display_pub.publish({NAMESPACE_MIME: {"changes": changes[:MOST_CHANGES], "more": max(0, len(changes) - MOST_CHANGES)}})
+
+
+def frame_text(frame: object, printer: object, cycle: bool) -> None:
+    """Write a data frame for a reader who pays by the character: whole when small, else schema and head."""
+    rows, columns = frame.shape
+    if rows <= WHOLE_FRAME_ROWS and columns <= WHOLE_FRAME_COLUMNS:
+        printer.text(frame.to_string(max_colwidth=60))
+        return
+    lines = [f"DataFrame with {rows} rows x {columns} columns", "columns (dtype, missing):"]
+    missing = frame.isna().sum()
+    shown = list(zip(frame.columns, frame.dtypes, missing, strict=True))[:MOST_SCHEMA_COLUMNS]
+    lines += [f"  {str(name)[:60]} ({dtype}, {count})" for name, dtype, count in shown]
+    if columns > len(shown):
+        lines.append(f"  ... and {columns - len(shown)} more columns")
+    head = frame.iloc[:5, :WHOLE_FRAME_COLUMNS]
+    lines += ["head:", head.to_string(max_colwidth=40)]
+    printer.text("\n".join(lines))
+
+
+def main() -> None:
+    """Start the kernel and serve until killed."""
+    # modules of the workspace can be imported, as in a notebook beside them
+    sys.path.insert(0, "")
+    app = IPKernelApp.instance()
+    app.initialize(["-f", sys.argv[1], "--HistoryManager.enabled=False", "--IPKernelApp.parent_handle=0"])
+    shell = app.shell
+    shell.display_formatter.formatters["text/plain"].for_type_by_name("pandas", "DataFrame", frame_text)
+    shell.display_formatter.formatters["text/plain"].for_type_by_name("pandas.core.frame", "DataFrame", frame_text)
+    shell.events.register("post_run_cell", NamespaceWatch(shell).after_cell)
+    app.start()
+
+
+main()

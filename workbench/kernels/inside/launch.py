@@ -1,0 +1,49 @@
+"""Inside the outer wall, before anything an agent wrote: give up rights, raise the inner wall, then become the program.
+
+Started as ``python -I launch.py CONFIG`` by the environment's own interpreter; it never imports workbench. CONFIG is
+JSON: ``uid`` to become or null, ``cwd``, ``limits`` for setrlimit, ``readable`` and ``writable`` paths,
+``program`` (a Python file) and ``arguments``. One line of JSON on standard output says which walls stand.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import runpy
+import sys
+
+PR_SET_DUMPABLE = 4
+
+
+def main() -> None:
+    """Raise the walls, report them, run the program."""
+    config = json.loads(sys.argv[1])
+    walls, missing = [], []
+    for name, value in config["limits"].items():
+        which = getattr(resource, name)
+        hard = resource.getrlimit(which)[1]
+        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(which, (bound, bound))
+    walls.append("rlimits")
+    if (uid := config["uid"]) is not None:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+        walls.append("unprivileged user")
+    os.chdir(config["cwd"])
+    if config["landlock"]:
+        try:
+            import sandlock
+
+            sandlock.confine(sandlock.Sandbox(fs_readable=config["readable"], fs_writable=config["writable"]))
+            walls.append(f"landlock (ABI {sandlock.landlock_abi_version()})")
+        except Exception as error:  # noqa: BLE001 - whatever is wrong, the record must say that this wall is missing
+            missing.append(f"landlock: {type(error).__name__}: {error}"[:300])
+    # changing the user made this process undumpable, and with it its own /proc entries unreadable to it
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
+    os.write(1, (json.dumps({"walls": walls, "missing": missing}) + "\n").encode())
+    sys.argv = [config["program"], *config["arguments"]]
+    runpy.run_path(config["program"], run_name="__main__")
+
+
+main()

@@ -1,0 +1,194 @@
+"""A process behind walls: started, watched, and killed together with everything it ever started."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+from pathlib import Path
+
+import psutil
+
+from workbench.errors import SandboxError
+from workbench.kernels.limits import Cgroup, Limits
+from workbench.kernels.walls import Enclosure
+
+_TAIL = 16 * 1024
+_WATCH_SECONDS = 0.5
+_REPORT_SECONDS = 30.0
+
+
+class WalledProcess:
+    """Owns one enclosure from its start to the death of its last child.
+
+    Guarantees: when :meth:`kill` has returned, no process that ran behind the walls is alive, whatever it forked,
+    and the cgroup is gone. When this Python dies, the enclosure dies with it.
+
+    Parameters
+    ----------
+    enclosure : Enclosure
+        What to run.
+    limits : Limits
+        Held by a cgroup where there is one, else by a watch that looks twice a second.
+    watched : Path, optional
+        A folder whose size is held below ``limits.workspace_bytes``.
+    """
+
+    def __init__(self, enclosure: Enclosure, limits: Limits, *, watched: Path | None = None) -> None:
+        self.walls = list(enclosure.walls)
+        self.missing = list(enclosure.missing)
+        self.breach: str | None = None
+        """Which limit the process was killed for."""
+        self._enclosure = enclosure
+        self._limits = limits
+        self._watched = watched
+        self._cgroup: Cgroup | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._tail = bytearray()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs."""
+        return None if self._process is None else self._process.returncode
+
+    @property
+    def stdout(self) -> asyncio.StreamReader:
+        """What the program writes to standard output after the report of its walls."""
+        assert self._process is not None and self._process.stdout is not None
+        return self._process.stdout
+
+    @property
+    def log(self) -> str:
+        """The end of what it wrote to standard error."""
+        return self._tail.decode(errors="replace").strip()
+
+    async def start(self) -> None:
+        """Start it and wait until its inner walls stand.
+
+        Raises
+        ------
+        SandboxError
+            If it ends before that; the message holds its last words.
+        """
+        self._cgroup = Cgroup.create(f"workbench-{secrets.token_hex(6)}", self._limits)
+        argv = self._enclosure.argv
+        if self._cgroup is not None:
+            argv = self._cgroup.entering(argv)
+            self.walls.append(f"cgroup v{self._cgroup.version}: memory and processes")
+        else:
+            self.walls.append("watchdog: memory")
+            self.missing.append("cgroup: none is delegated to this user")
+        self._process = await asyncio.create_subprocess_exec(
+            *argv,
+            env=self._enclosure.environ,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            limit=2**24,
+        )
+        self._tasks.append(asyncio.create_task(self._keep_tail()))
+        report = {}
+        with contextlib.suppress(TimeoutError, ValueError):
+            report = json.loads(await asyncio.wait_for(self.stdout.readline(), _REPORT_SECONDS) or "null") or {}
+        if "walls" not in report:
+            await self.kill()
+            raise SandboxError(f"the sandbox did not start: {self.log[-600:] or f'exit code {self.returncode}'}", hint="workbench doctor says what is missing")
+        self.walls += report["walls"]
+        self.missing += report["missing"]
+        self._tasks.append(asyncio.create_task(self._watch()))
+
+    async def _keep_tail(self) -> None:
+        assert self._process is not None and self._process.stderr is not None
+        while chunk := await self._process.stderr.read(65536):
+            self._tail += chunk
+            del self._tail[:-_TAIL]
+
+    async def _watch(self) -> None:
+        while self.returncode is None:
+            if self._cgroup is None and _tree_memory(self._tree()) > self._limits.memory:
+                await self._break(f"memory limit of {self._limits.memory} bytes")
+            if self._watched is not None:
+                used = await asyncio.to_thread(folder_size, self._watched, self._limits.workspace_bytes)
+                if used > self._limits.workspace_bytes:
+                    await self._break(f"workspace limit of {self._limits.workspace_bytes} bytes")
+            await asyncio.sleep(_WATCH_SECONDS)
+
+    async def _break(self, reason: str) -> None:
+        self.breach = reason
+        self._kill_tree()
+        assert self._process is not None
+        await self._process.wait()
+
+    def _tree(self) -> list[psutil.Process]:
+        with contextlib.suppress(psutil.Error):
+            if self._process is not None and self._process.returncode is None:
+                return psutil.Process(self._process.pid).children(recursive=True)
+        return []
+
+    def _kill_tree(self) -> None:
+        """Kill the first process of the process namespace, which takes the others with it; then what is left."""
+        for child in self._tree():
+            with contextlib.suppress(psutil.Error):
+                child.kill()
+
+    async def wait(self) -> int:
+        """Wait until it ends by itself and return its exit code."""
+        assert self._process is not None
+        return await self._process.wait()
+
+    async def kill(self) -> None:
+        """Kill it and all it started, wait until they are gone, and remove what held them."""
+        if self._process is not None:
+            # bubblewrap's own process waits for the namespace to be empty: let it end by itself
+            self._kill_tree()
+            try:
+                await asyncio.wait_for(self._process.wait(), 5)
+            except TimeoutError:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, 9)
+                await self._process.wait()
+        for task in self._tasks[1:]:
+            task.cancel()
+        if self._tasks:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._tasks[0], 2)
+        self._tasks.clear()
+        if self._cgroup is not None:
+            if self.breach is None and self._cgroup.out_of_memory():
+                self.breach = f"memory limit of {self._limits.memory} bytes"
+            self._cgroup.remove()
+            self._cgroup = None
+
+    def why_dead(self) -> str:
+        """Return why it died, as far as this machine can tell."""
+        if self.breach is None and self._cgroup is not None and self._cgroup.out_of_memory():
+            self.breach = f"memory limit of {self._limits.memory} bytes"
+        if self.breach is not None:
+            return self.breach
+        return f"exit code {self.returncode}" + (f": {self.log[-300:]}" if self.log else "")
+
+
+def _tree_memory(processes: list[psutil.Process]) -> int:
+    resident = 0
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            resident += process.memory_info().rss
+    return resident
+
+
+def folder_size(root: Path, enough: int) -> int:
+    """Return the bytes of all files below ``root``; stops counting once beyond ``enough``. Follows no links."""
+    total, waiting = 0, [str(root)]
+    while waiting and total <= enough:
+        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    else:
+                        total += entry.stat(follow_symlinks=False).st_blocks * 512
+    return total

@@ -1,0 +1,1 @@
+"""Where a kernel runs: each backend is a kernel provisioner of jupyter_client."""

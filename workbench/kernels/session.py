@@ -1,0 +1,308 @@
+"""A kernel session: a sandboxed Jupyter kernel that runs code actions and shows what they did."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from queue import Empty
+from typing import Any, Literal, Self
+
+import zmq
+import zmq.asyncio
+from jupyter_client import AsyncKernelClient, AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec
+
+from workbench.errors import SandboxError, UsageError
+from workbench.kernels import runtime
+from workbench.kernels.collect import Collector
+from workbench.kernels.environments import Environment
+from workbench.kernels.limits import Limits
+from workbench.kernels.walls import WORKSPACE, View, protection
+from workbench.observation import Observation, Output
+
+Sandbox = Literal["local", "none"]
+SANDBOXES: tuple[Sandbox, ...] = ("local", "none")
+"""``local`` stands behind this machine's walls; ``none`` has no wall at all and must be asked for by that name."""
+
+_READY_SECONDS = 60.0
+_INTERRUPT_SECONDS = 5.0
+_QUIET_SECONDS = 3.0
+_FLOOD_BYTES = 64 * 2**20
+_MESSAGE_BYTES = 32 * 2**20
+_SOCKET_PATH_BYTES = 107
+
+
+class _Manager(AsyncKernelManager):  # type: ignore[misc]
+    """A kernel manager whose kernelspec is made for one session."""
+
+    spec: KernelSpec
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        return self.spec
+
+
+class KernelSession:
+    """A kernel of its own for one run.
+
+    Guarantees: one action at a time; what :meth:`execute` returns is bounded; when the kernel dies the session starts
+    another on the same files and says that the memory was lost; when :meth:`close` has returned, nothing the kernel
+    started is alive and its files outside the workspace are gone.
+
+    Parameters
+    ----------
+    environment : Environment
+        A built environment; the kernel's interpreter and packages.
+    workspace : Path
+        The folder the agent works in; outlives the session.
+    sandbox : {"local", "none"}
+        Where it runs.
+    limits : Limits
+        What it may use.
+    cell_seconds : float
+        Longest time of one action; then it is interrupted.
+    hide : list of str
+        Folders of the environment's site-packages it does not see.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        workspace: Path,
+        *,
+        sandbox: Sandbox = "local",
+        limits: Limits | None = None,
+        cell_seconds: float = 600,
+        hide: list[str] | None = None,
+    ) -> None:
+        self.environment = environment
+        self.workspace = workspace
+        self.sandbox = sandbox
+        self.limits = limits or Limits()
+        self.cell_seconds = cell_seconds
+        self.hide = hide or []
+        self.walls: list[str] = []
+        self.missing: list[str] = []
+        self._folder: Path | None = None
+        self._manager: _Manager | None = None
+        self._client: AsyncKernelClient | None = None
+        self._cancelled = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def inside(self) -> str:
+        """The workspace's path as the kernel sees it."""
+        return WORKSPACE if self.sandbox == "local" and protection().kind == "bubblewrap" else str(self.workspace)
+
+    async def start(self) -> None:
+        """Start the kernel and wait until it can run code.
+
+        Raises
+        ------
+        SandboxError
+            If it cannot be walled, does not start, or does not answer.
+        """
+        if not self.environment.built:
+            raise SandboxError(f"environment {self.environment.name} is not built", hint=f"workbench environments build {self.environment.name}")
+        self._folder = runtime.folder(f"k-{secrets.token_hex(4)}")
+        connection = self._folder / "c"
+        connection.mkdir(mode=0o700)
+        if len(os.fsencode(connection / "k-99")) > _SOCKET_PATH_BYTES:
+            raise UsageError(f"{connection} is too long for a unix socket", hint="point TMPDIR at a shorter path")
+        # what a hostile kernel sends in one piece must not fill this process's memory
+        context = zmq.asyncio.Context()
+        context.setsockopt(zmq.MAXMSGSIZE, _MESSAGE_BYTES)
+        self._manager = _Manager(context=context, transport="ipc", ip=str(connection / "k"), connection_file=str(connection / "kernel.json"), shutdown_wait_time=0)
+        self._manager.spec = KernelSpec(
+            argv=[], display_name="workbench", language="python", interrupt_mode="message", metadata={"kernel_provisioner": self._provisioner()}
+        )
+        try:
+            await self._manager.start_kernel()
+            process = getattr(self._manager.provisioner, "process", None)
+            if process is not None:
+                self.walls, self.missing = process.walls, process.missing
+            self._client = self._manager.client()
+            self._client.start_channels(hb=False, stdin=False)
+            await asyncio.wait_for(self._ready(), _READY_SECONDS)
+        except BaseException as error:
+            died = self._why_dead()
+            await self.close()
+            if isinstance(error, TimeoutError | _KernelDied):
+                raise SandboxError(f"the kernel did not answer: {died or f'{_READY_SECONDS:.0f} s passed'}") from None
+            raise
+
+    def _provisioner(self) -> dict[str, Any]:
+        assert self._folder is not None
+        if self.sandbox == "none":
+            config: dict[str, Any] = {"environment": self.environment, "workspace": self.workspace}
+            return {"provisioner_name": "workbench-none", "config": config}
+        config = {
+            "view": View(self.environment, hide=self.hide),
+            "limits": self.limits,
+            "scratch": self._folder,
+            "workspace": self.workspace,
+        }
+        return {"provisioner_name": "workbench-local", "config": config}
+
+    async def _ready(self) -> None:
+        assert self._client is not None
+        # output is lost until the subscription stands, and only the welcome message says that it does
+        while (await self._message(self._client.get_iopub_msg))["msg_type"] != "iopub_welcome":
+            pass
+        request = self._client.kernel_info()
+        while (await self._message(self._client.get_shell_msg))["parent_header"].get("msg_id") != request:
+            pass
+
+    async def _message(self, get: Callable[..., Any]) -> dict[str, Any]:
+        """Return the next message of a channel, or raise when the kernel is dead."""
+        assert self._manager is not None
+        while True:
+            try:
+                message: dict[str, Any] = await get(timeout=1)
+                # what agents can send is not to be trusted to have even a header
+                if isinstance(message["parent_header"], dict) and isinstance(message["content"], dict) and isinstance(message["msg_type"], str):
+                    return message
+                continue
+            except Empty:
+                pass
+            except Exception:  # noqa: BLE001, S112 - a forged message may fail to parse in any way, and is then no message
+                await asyncio.sleep(0)
+                continue
+            if not await self._manager.is_alive():
+                raise _KernelDied
+
+    def _why_dead(self) -> str:
+        process = getattr(getattr(self._manager, "provisioner", None), "process", None)
+        return process.why_dead() if process is not None and process.returncode is not None else ""
+
+    def cancel(self) -> None:
+        """Interrupt the action that runs now; its observation says so. Does nothing between actions."""
+        self._cancelled.set()
+
+    async def execute(self, code: str, *, timeout: float | None = None, on_output: Callable[[Output], None] | None = None) -> Observation:
+        """Run ``code`` as one cell and return everything it showed.
+
+        Parameters
+        ----------
+        code : str
+            A notebook cell: Python, with magics and top-level await.
+        timeout : float, optional
+            Seconds; by default the session's ``cell_seconds``.
+        on_output : callable, optional
+            Called with each output as it arrives.
+
+        Returns
+        -------
+        Observation
+            With status ``ok`` or ``error``; ``timeout``, ``interrupted`` or ``flooded`` where the cell was stopped;
+            ``died`` where the kernel is gone.
+
+        Raises
+        ------
+        SandboxError
+            If a kernel that died cannot be started again.
+        """
+        assert self._client is not None and self._manager is not None
+        collector = Collector(on_output=on_output)
+        started = time.monotonic()
+        self._cancelled.clear()
+        limit = min(timeout or self.cell_seconds, self.cell_seconds)
+        status: str = "ok"
+        note, lost = "", False
+        listening = asyncio.ensure_future(self._listen(code, collector))
+        cancelled = asyncio.ensure_future(self._cancelled.wait())
+        try:
+            await asyncio.wait({listening, cancelled}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            if not listening.done():
+                status = "interrupted" if cancelled.done() else "timeout"
+                note = "stopped by the user" if cancelled.done() else f"stopped after {limit:g} s"
+                await self._manager.interrupt_kernel()
+                await asyncio.wait({listening}, timeout=_INTERRUPT_SECONDS)
+            if listening.done():
+                if listening.result() == "flooded":
+                    status, note = "flooded", f"stopped: more than {_FLOOD_BYTES // 2**20} MiB of output"
+            else:
+                note += "; it did not react to the interrupt and was killed"
+                lost = True
+        except _KernelDied:
+            status, lost = "died", True
+            await self._manager.provisioner.wait()
+            note = f"the kernel died: {self._why_dead() or 'unknown reason'}"
+        finally:
+            cancelled.cancel()
+            if not listening.done():
+                listening.cancel()
+                with contextlib.suppress(asyncio.CancelledError, _KernelDied):
+                    await listening
+        if lost:
+            await self.restart()
+            note += "; it was started again: variables are lost, files are kept"
+        return collector.observation(status, seconds=time.monotonic() - started, note=note, state_lost=lost)
+
+    async def _listen(self, code: str, collector: Collector) -> Literal["done", "flooded"]:
+        assert self._client is not None and self._manager is not None
+        # the next cell must run even when this one fails, so the queue is not aborted on error
+        request = self._client.execute(code, allow_stdin=False, stop_on_error=False)
+        replied = asyncio.ensure_future(self._reply(request))
+        outcome: Literal["done", "flooded"] = "done"
+        try:
+            while True:
+                try:
+                    message = await asyncio.wait_for(self._message(self._client.get_iopub_msg), _QUIET_SECONDS if replied.done() else None)
+                except TimeoutError:
+                    # a flood can cost the message that says the kernel is idle; the reply says the same
+                    return outcome
+                if message["parent_header"].get("msg_id") != request:
+                    continue
+                if message["msg_type"] == "status":
+                    if message["content"].get("execution_state") == "idle":
+                        await replied
+                        return outcome
+                elif collector.received <= _FLOOD_BYTES:
+                    collector.add(message["msg_type"], message["content"])
+                    if collector.received > _FLOOD_BYTES:
+                        outcome = "flooded"
+                        await self._manager.interrupt_kernel()
+                else:
+                    collector.dropped += len(str(message["content"].get("text", "")))
+        finally:
+            replied.cancel()
+
+    async def _reply(self, request: str) -> None:
+        assert self._client is not None
+        while (await self._message(self._client.get_shell_msg))["parent_header"].get("msg_id") != request:
+            pass
+
+    async def restart(self) -> None:
+        """Kill the kernel and start another on the same workspace; its variables are lost."""
+        await self.close()
+        await self.start()
+
+    async def close(self) -> None:
+        """Kill the kernel and all it started, and remove what the session made; safe to call twice."""
+        client, manager, folder = self._client, self._manager, self._folder
+        self._client = self._manager = self._folder = None
+        if client is not None:
+            client.stop_channels()
+        if manager is not None:
+            if manager.has_kernel:
+                await manager.shutdown_kernel(now=True)
+            manager.cleanup_connection_file()
+        if folder is not None:
+            await asyncio.to_thread(shutil.rmtree, folder, True)
+
+
+class _KernelDied(Exception):
+    """The kernel's process is gone."""

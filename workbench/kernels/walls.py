@@ -1,0 +1,290 @@
+"""The walls of the local sandbox: what a process sees, and the command that runs it behind kernel-enforced walls.
+
+Outside stands bubblewrap: process, network, mount and IPC namespaces of its own. Inside, before any code of an agent
+runs, ``inside/launch.py`` gives up the user's rights and confines itself with Landlock. Where bubblewrap is missing, a
+sandlock supervisor of the run's own takes its place. Where neither can be had there is no sandbox, and that is an error.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from workbench import paths
+from workbench.errors import SandboxError
+from workbench.kernels.environments import Environment
+from workbench.kernels.limits import Limits
+
+INSIDE = Path(__file__).resolve().parent / "inside"
+"""Programs that run behind the walls; they never import workbench."""
+
+# what a program needs of the system, and nothing that tells about this machine's users
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
+_ETC = ("alternatives", "ca-certificates", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "ssl/certs")
+
+
+WORKSPACE = "/workspace"
+"""Where the agent's files are, as its kernel sees them."""
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A file or folder shown inside the sandbox."""
+
+    host: Path
+    inside: str
+    writable: bool = False
+
+
+@dataclass(frozen=True)
+class View:
+    """What a sandboxed process sees.
+
+    Attributes
+    ----------
+    environment : Environment
+        Its interpreter and packages, read-only.
+    mounts : sequence of Mount
+        Files and folders beside the environment and the system's libraries.
+    hide : sequence of str
+        Folders of the environment's site-packages that are shown empty.
+    cwd : str
+        Where it starts, as seen inside.
+    """
+
+    environment: Environment
+    mounts: Sequence[Mount] = ()
+    hide: Sequence[str] = ()
+    cwd: str = "/tmp"  # noqa: S108 - the sandbox's own
+
+
+@dataclass(frozen=True)
+class Protection:
+    """What this machine can put between an agent's code and its user.
+
+    Attributes
+    ----------
+    kind : str
+        ``bubblewrap``, ``sandlock`` or ``none``.
+    walls, missing : list of str
+        What stands and what does not, each with a reason.
+    remedy : str
+        What to do about what is missing.
+    """
+
+    kind: str
+    walls: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Enclosure:
+    """A command that runs behind walls.
+
+    Attributes
+    ----------
+    argv : list of str
+        Run it with ``environ`` and nothing else in the environment: the outer wall's own process can be seen inside.
+    uid : int or None
+        The user it becomes; what it must write has to belong to that user.
+    walls, missing : list of str
+        What is known of the walls before it starts; the inner ones report for themselves.
+    """
+
+    argv: list[str]
+    environ: dict[str, str]
+    uid: int | None
+    walls: list[str]
+    missing: list[str]
+
+
+@functools.cache
+def protection() -> Protection:
+    """Try what this machine gives; the answer is kept for the life of the process."""
+    if sys.platform != "linux":
+        return Protection("none", [], [f"no local sandbox on {sys.platform}"], "use a Linux machine or container, a Docker engine or E2B")
+    missing = []
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        missing.append("bubblewrap: not installed")
+    else:
+        probe = [bwrap, *_namespaces(), "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
+        done = subprocess.run(probe, env={"PATH": os.defpath}, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return Protection("bubblewrap", ["bubblewrap: process, network, mount, IPC and host name namespaces"])
+        missing.append(f"bubblewrap: {done.stderr.strip() or f'exit code {done.returncode}'}")
+    remedy = "install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap) and allow unprivileged user namespaces"
+    try:
+        import sandlock
+
+        if sandlock.landlock_abi_version() >= sandlock.min_landlock_abi():
+            return Protection("sandlock", ["sandlock supervisor: Landlock and seccomp"], missing, remedy)
+        missing.append(f"sandlock: needs Landlock ABI {sandlock.min_landlock_abi()}, this kernel has {sandlock.landlock_abi_version()}")
+    except (ImportError, OSError) as error:
+        missing.append(f"sandlock: {error}")
+    return Protection("none", [], missing, remedy)
+
+
+def _namespaces() -> list[str]:
+    arguments = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--die-with-parent", "--new-session"]
+    if os.geteuid() == 0:
+        # root needs no user namespace to make the others, and keeps just what it takes to become nobody in particular
+        return [*arguments, "--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    return [*arguments, "--unshare-user", "--disable-userns"]
+
+
+def enclose(program: Path, arguments: Sequence[str], view: View, limits: Limits, scratch: Path) -> Enclosure:
+    """Return the command that runs ``program`` with the view's interpreter behind the best walls there are.
+
+    Parameters
+    ----------
+    program : Path
+        A file of ``inside/``.
+    scratch : Path
+        A folder of the caller's for small files that the walls are made of.
+
+    Raises
+    ------
+    SandboxError
+        If this machine can put no wall around it.
+    """
+    given = protection()
+    if given.kind == "none":
+        raise SandboxError(f"this machine gives no sandbox: {'; '.join(given.missing)}", hint=given.remedy)
+    for mount in view.mounts:
+        if not mount.host.exists():
+            raise SandboxError(f"cannot show {mount.host} inside the sandbox: it does not exist")
+    if given.kind == "sandlock":
+        from workbench.kernels.supervised import supervise
+
+        return supervise(program, arguments, view, limits, given)
+    return _bubblewrap(program, arguments, view, limits, scratch, given)
+
+
+def _bubblewrap(program: Path, arguments: Sequence[str], view: View, limits: Limits, scratch: Path, given: Protection) -> Enclosure:
+    # a user that nobody has: it owns no file and no process of this machine, and its process count is the run's own
+    uid = 0x40000000 + secrets.randbelow(2**29) if os.geteuid() == 0 else None
+    environment = view.environment
+    readable: list[str] = []
+    writable = [*(mount.inside for mount in view.mounts if mount.writable), "/tmp", "/dev/shm", "/dev/null"]  # noqa: S108
+    bwrap = [shutil.which("bwrap") or "bwrap", *_namespaces(), "--hostname", "sandbox", "--clearenv"]
+    for name, value in inside_environ(environment, view.cwd).items():
+        bwrap += ["--setenv", name, value]
+
+    made = {"/", "/tmp", "/dev"}  # noqa: S108
+
+    def bind(how: str, host: Path, inside: Path) -> None:
+        # bubblewrap would make the folders above for its own user only
+        for above in reversed(inside.parents):
+            if str(above) not in made:
+                bwrap.extend(("--perms", "0755", "--dir", str(above)))
+                made.add(str(above))
+        bwrap.extend((how, str(host), str(inside)))
+
+    def show(host: Path, inside: Path | None = None) -> None:
+        bind("--ro-bind", host, inside or host)
+        readable.append(str(inside or host))
+
+    size = str(limits.scratch_bytes)
+    bwrap += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", size, "--tmpfs", "/tmp"]  # noqa: S108
+    bwrap += ["--perms", "1777", "--size", size, "--tmpfs", "/dev/shm"]  # noqa: S108
+    readable += ["/proc", "/dev"]
+    for path in map(Path, _SYSTEM):
+        if path.is_symlink():
+            bwrap += ["--symlink", str(path.readlink()), str(path)]
+        elif path.is_dir():
+            show(path)
+    for name in _ETC:
+        if Path("/etc", name).exists():
+            show(Path("/etc", name))
+    for file, line in {"passwd": "agent:x:{0}:{0}::/tmp:/bin/sh\n", "group": "agent:x:{0}:\n", "hosts": "127.0.0.1 localhost\n"}.items():
+        (scratch / file).write_text(line.format(os.geteuid() if uid is None else uid))
+        show(scratch / file, Path("/etc", file))
+    shown = [path for path in dict.fromkeys((environment.base_prefix, environment.prefix)) if not path.is_relative_to("/usr")]
+    for path in shown:
+        show(path)
+    # another project's packages could hold anything, this one's graders among them
+    for path in masked(environment):
+        bwrap += ["--tmpfs", str(path)]
+    for name in view.hide:
+        bwrap += ["--tmpfs", str(environment.site_packages / name)]
+    show(INSIDE, Path("/opt/workbench"))
+    for mount in view.mounts:
+        if mount.writable:
+            bind("--bind", mount.host, Path(mount.inside))
+        else:
+            show(mount.host, Path(mount.inside))
+    bwrap += ["--remount-ro", "/dev", "--remount-ro", "/"]
+    config = {
+        "uid": uid,
+        "cwd": view.cwd,
+        "limits": rlimits(limits),
+        "landlock": True,
+        "readable": readable,
+        "writable": writable,
+        "program": f"/opt/workbench/{program.name}",
+        "arguments": list(arguments),
+    }
+    bwrap += [str(environment.python), "-I", "/opt/workbench/launch.py", json.dumps(config)]
+    return Enclosure(bwrap, {"PATH": os.defpath}, uid, list(given.walls), list(given.missing))
+
+
+def masked(environment: Environment) -> list[Path]:
+    """Return the folders within what is shown that must not be: packages of other environments, and all private data."""
+    base = environment.base_prefix
+    candidates = [*base.glob("lib/python3*/site-packages"), *base.glob("lib/python3*/dist-packages"), Path("/usr/src"), Path("/usr/local/src")]
+    for folder in (Path("/usr/lib"), Path("/usr/local/lib")):
+        candidates += [*folder.glob("python3*/dist-packages"), *folder.glob("python3*/site-packages")]
+    shown = [Path("/usr"), base, environment.prefix]
+    candidates += [root for root in paths.private_roots() if any(root.is_relative_to(path) for path in shown)]
+    found = [path.resolve() for path in candidates if path.is_dir() and not environment.prefix.is_relative_to(path)]
+    return sorted(path for path in set(found) if any(path.is_relative_to(above) for above in shown))
+
+
+def inside_environ(environment: Environment, cwd: str) -> dict[str, str]:
+    """Return the whole environment of a sandboxed process; nothing of the user's is carried over.
+
+    Numeric libraries get one thread: a process that has run an OpenMP region with several cannot be forked safely.
+    """
+    home = str(PurePosixPath("/tmp/home"))  # noqa: S108
+    return {
+        "PATH": f"{environment.prefix}/bin:/usr/local/bin:/usr/bin:/bin",
+        "HOME": home,
+        "USER": "agent",
+        "LOGNAME": "agent",
+        "PWD": cwd,
+        "TMPDIR": "/tmp",  # noqa: S108
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "TERM": "dumb",
+        "IPYTHONDIR": f"{home}/.ipython",
+        "MPLCONFIGDIR": f"{home}/.matplotlib",
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+    }
+
+
+def rlimits(limits: Limits) -> dict[str, int]:
+    """Return ``limits`` as the kernel's own per-process limits."""
+    return {
+        # RLIMIT_DATA counts private memory that can be written; RLIMIT_AS would also count what is only reserved
+        "RLIMIT_DATA": limits.memory,
+        "RLIMIT_NPROC": limits.processes,
+        "RLIMIT_FSIZE": limits.file_bytes,
+        "RLIMIT_NOFILE": limits.open_files,
+        "RLIMIT_CORE": 0,
+    }
