@@ -1,1 +1,58 @@
-"""Workbench."""
+"""Workbench: a research workbench for code agents that lives in Jupyter.
+
+An agent answers a task with Python code actions in a sandboxed kernel of its own; a grader it cannot reach scores
+what it hands in; every trajectory lands in DuckDB.
+
+Examples
+--------
+>>> import workbench as wb
+>>> sorted({folder.task.family for folder in wb.tasks.load_all()})
+['data-science', 'ml-experimentation', 'refactoring']
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from workbench._version import __version__
+
+if TYPE_CHECKING:
+    from workbench import tasks
+    from workbench.errors import WorkbenchError
+    from workbench.runner import RunResult, run, run_async
+    from workbench.storage.store import Store as store  # noqa: N813 - `wb.store()` reads like the verb it is
+
+_HOMES = {
+    "run": ("workbench.runner", "run"),
+    "run_async": ("workbench.runner", "run_async"),
+    "RunResult": ("workbench.runner", "RunResult"),
+    "store": ("workbench.storage.store", "Store"),
+    "tasks": ("workbench.tasks", None),
+    "WorkbenchError": ("workbench.errors", "WorkbenchError"),
+}
+"""Where each public name lives: its module is imported when the name is first used. No module may have a public name."""
+
+__all__ = ["RunResult", "WorkbenchError", "__version__", "load_ipython_extension", "run", "run_async", "store", "tasks"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'workbench' has no attribute {name!r}")
+    from importlib import import_module
+
+    module, attribute = _HOMES[name]
+    found = import_module(module)
+    value = found if attribute is None else getattr(found, attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Register ``%%agent`` and ``%task``; called by ``%load_ext workbench``."""
+    from workbench.notebook.magics import WorkbenchMagics
+
+    shell.register_magics(WorkbenchMagics)

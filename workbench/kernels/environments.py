@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
+from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,6 +21,10 @@ from workbench.errors import SandboxError, UsageError
 
 _DONE = "complete"
 """Name of the marker file that is written last, so that a build cut short is never taken for an environment."""
+
+
+_PLUMBING = ("ipykernel", "matplotlib-inline", "sandlock")
+"""Packages that every environment holds for the kernel's own sake."""
 
 
 class EnvironmentFile(BaseModel):
@@ -51,12 +56,15 @@ class Environment:
         The virtual environment, whether built or not.
     hash : str
         Over the lock and the interpreter: it names the build.
+    packages : tuple of str
+        What it was asked to hold, with version ranges.
     """
 
     name: str
     definition: Path
     prefix: Path
     hash: str
+    packages: tuple[str, ...] = ()
 
     @property
     def python(self) -> Path:
@@ -107,7 +115,7 @@ def find(name: str) -> Environment:
     digest = hashlib.sha256((folder / definition.lock).read_bytes())
     digest.update(f"{sys.version}\0{sys.platform}\0{Path(sys.base_prefix).resolve()}".encode())
     key = digest.hexdigest()[:16]
-    return Environment(name, folder, paths.cache() / "environments" / f"{name}-{key}", key)
+    return Environment(name, folder, paths.cache() / "environments" / f"{name}-{key}", key, tuple(definition.packages))
 
 
 def names() -> list[str]:
@@ -119,6 +127,19 @@ def names() -> list[str]:
     True
     """
     return sorted(file.parent.name for file in paths.builtin("sandboxes").glob("*/environment.toml"))
+
+
+def describe(environment: Environment) -> str:
+    """Return the interpreter and the packages an agent may care about, in one line.
+
+    Examples
+    --------
+    >>> describe(find("python-ds")).endswith("duckdb, matplotlib, numpy, pandas, pyarrow, scikit-learn, scipy, statsmodels")
+    True
+    """
+    names = sorted(Requirement(package).name for package in environment.packages)
+    named = ", ".join(name for name in names if name not in _PLUMBING)
+    return f"Python {sys.version_info.major}.{sys.version_info.minor}" + (f" with {named}" if named else " and its standard library")
 
 
 def build(environment: Environment) -> Environment:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 from pathlib import Path
 
 import psutil
@@ -126,24 +127,35 @@ class WalledProcess:
     def _tree(self) -> list[psutil.Process]:
         with contextlib.suppress(psutil.Error):
             if self._process is not None and self._process.returncode is None:
-                return psutil.Process(self._process.pid).children(recursive=True)
+                top = psutil.Process(self._process.pid)
+                return [*top.children(recursive=True), top]
         return []
 
     def _kill_tree(self) -> None:
-        """Kill the first process of the process namespace, which takes the others with it; then what is left."""
-        for child in self._tree():
+        """Kill everything below, then what held it; a process namespace dies with its first process."""
+        tree = self._tree()
+        # bubblewrap's own process goes by itself once its namespace is empty: waiting for it is waiting for that
+        for each in tree[:-1] or tree:
             with contextlib.suppress(psutil.Error):
-                child.kill()
+                each.kill()
 
     async def wait(self) -> int:
         """Wait until it ends by itself and return its exit code."""
         assert self._process is not None
         return await self._process.wait()
 
+    async def wait_at_most(self, seconds: float) -> int:
+        """Wait until it ends, and kill it after ``seconds``; return its exit code."""
+        try:
+            return await asyncio.wait_for(self.wait(), seconds)
+        except TimeoutError:
+            self.breach = f"time limit of {seconds:g} s"
+            await self.kill()
+            return await self.wait()
+
     async def kill(self) -> None:
         """Kill it and all it started, wait until they are gone, and remove what held them."""
         if self._process is not None:
-            # bubblewrap's own process waits for the namespace to be empty: let it end by itself
             self._kill_tree()
             try:
                 await asyncio.wait_for(self._process.wait(), 5)
@@ -169,7 +181,11 @@ class WalledProcess:
             self.breach = f"memory limit of {self._limits.memory} bytes"
         if self.breach is not None:
             return self.breach
-        return f"exit code {self.returncode}" + (f": {self.log[-300:]}" if self.log else "")
+        number = (self.returncode or 0) - 128 if (self.returncode or 0) > 128 else -(self.returncode or 0)
+        with contextlib.suppress(ValueError):
+            return f"killed by {signal.Signals(number).name}"
+        last = self.log.splitlines()[-1:] or [""]
+        return f"exit code {self.returncode}" + (f": {last[0][-300:]}" if last[0] else "")
 
 
 def _tree_memory(processes: list[psutil.Process]) -> int:

@@ -145,14 +145,12 @@ class KernelSession:
 
     def _provisioner(self) -> dict[str, Any]:
         assert self._folder is not None
-        if self.sandbox == "none":
-            config: dict[str, Any] = {"environment": self.environment, "workspace": self.workspace}
-            return {"provisioner_name": "workbench-none", "config": config}
         config = {
             "view": View(self.environment, hide=self.hide),
             "limits": self.limits,
             "scratch": self._folder,
             "workspace": self.workspace,
+            "walled": self.sandbox != "none",
         }
         return {"provisioner_name": "workbench-local", "config": config}
 

@@ -16,7 +16,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from workbench import paths
 from workbench.errors import SandboxError
@@ -142,32 +142,37 @@ def _namespaces() -> list[str]:
     return [*arguments, "--unshare-user", "--disable-userns"]
 
 
-def enclose(program: Path, arguments: Sequence[str], view: View, limits: Limits, scratch: Path) -> Enclosure:
+def enclose(program: Path, arguments: Sequence[str], view: View, limits: Limits, scratch: Path, *, walled: bool = True) -> Enclosure:
     """Return the command that runs ``program`` with the view's interpreter behind the best walls there are.
 
     Parameters
     ----------
     program : Path
         A file of ``inside/``.
+    arguments : sequence of str
+        For the program; paths are those inside.
     scratch : Path
         A folder of the caller's for small files that the walls are made of.
+    walled : bool
+        False for no wall at all: never chosen for the user, only by the user.
 
     Raises
     ------
     SandboxError
-        If this machine can put no wall around it.
+        If this machine can put no wall around it, or a mount does not exist.
     """
-    given = protection()
-    if given.kind == "none":
-        raise SandboxError(f"this machine gives no sandbox: {'; '.join(given.missing)}", hint=given.remedy)
     for mount in view.mounts:
         if not mount.host.exists():
             raise SandboxError(f"cannot show {mount.host} inside the sandbox: it does not exist")
+    (scratch / "tmp").mkdir(mode=0o700, exist_ok=True)
+    if not walled:
+        return _unwalled(program, arguments, view, limits, scratch)
+    given = protection()
+    if given.kind == "bubblewrap":
+        return _bubblewrap(program, arguments, view, limits, scratch, given)
     if given.kind == "sandlock":
-        from workbench.kernels.supervised import supervise
-
-        return supervise(program, arguments, view, limits, given)
-    return _bubblewrap(program, arguments, view, limits, scratch, given)
+        return _supervised(program, arguments, view, limits, scratch, given)
+    raise SandboxError(f"this machine gives no sandbox: {'; '.join(given.missing)}", hint=given.remedy)
 
 
 def _bubblewrap(program: Path, arguments: Sequence[str], view: View, limits: Limits, scratch: Path, given: Protection) -> Enclosure:
@@ -208,6 +213,7 @@ def _bubblewrap(program: Path, arguments: Sequence[str], view: View, limits: Lim
             show(Path("/etc", name))
     for file, line in {"passwd": "agent:x:{0}:{0}::/tmp:/bin/sh\n", "group": "agent:x:{0}:\n", "hosts": "127.0.0.1 localhost\n"}.items():
         (scratch / file).write_text(line.format(os.geteuid() if uid is None else uid))
+        (scratch / file).chmod(0o644)
         show(scratch / file, Path("/etc", file))
     shown = [path for path in dict.fromkeys((environment.base_prefix, environment.prefix)) if not path.is_relative_to("/usr")]
     for path in shown:
@@ -224,18 +230,69 @@ def _bubblewrap(program: Path, arguments: Sequence[str], view: View, limits: Lim
         else:
             show(mount.host, Path(mount.inside))
     bwrap += ["--remount-ro", "/dev", "--remount-ro", "/"]
+    bwrap += _launch(program.name, arguments, view.cwd, environment, limits, Path("/opt/workbench"), uid=uid, readable=readable, writable=writable)
+    return Enclosure(bwrap, {"PATH": os.defpath}, uid, list(given.walls), list(given.missing))
+
+
+def _supervised(program: Path, arguments: Sequence[str], view: View, limits: Limits, scratch: Path, given: Protection) -> Enclosure:
+    """Without namespaces every path is the machine's own; what is not named cannot be opened."""
+    environment = view.environment
+    temporary = scratch / "tmp"
+    system = [path for path in (*_SYSTEM, *(f"/etc/{name}" for name in _ETC), "/etc/passwd", "/etc/group", "/proc/self", "/dev") if Path(path).exists()]
+    environ = inside_environ(environment, _on_host(view.cwd, view.mounts), str(temporary))
+    policy = {
+        "fs_readable": [*system, str(environment.base_prefix), str(environment.prefix), str(INSIDE), *(str(m.host) for m in view.mounts if not m.writable)],
+        "fs_writable": [str(temporary), "/dev/null", *(str(m.host) for m in view.mounts if m.writable)],
+        "fs_denied": [*map(str, masked(environment)), *(str(environment.site_packages / name) for name in view.hide)],
+        "max_memory": limits.memory,
+        "max_processes": limits.processes,
+        "clean_env": True,
+        "env": environ,
+    }
+    inner = _launch(program.name, [_on_host(each, view.mounts) for each in arguments], environ["PWD"], environment, limits, INSIDE)
+    argv = [str(environment.python), "-I", str(INSIDE / "supervise.py"), json.dumps({"policy": policy, "argv": inner})]
+    missing = list(given.missing)
+    if os.geteuid() == 0:
+        missing.append("unprivileged user: the sandbox runs as root without bubblewrap")
+    return Enclosure(argv, environ, None, list(given.walls), missing)
+
+
+def _unwalled(program: Path, arguments: Sequence[str], view: View, limits: Limits, scratch: Path) -> Enclosure:
+    cwd = _on_host(view.cwd, view.mounts)
+    argv = _launch(program.name, [_on_host(each, view.mounts) for each in arguments], cwd, view.environment, limits, INSIDE)
+    # the user's variables are kept out all the same: no key ever enters a kernel
+    return Enclosure(argv, inside_environ(view.environment, cwd, str(scratch / "tmp")), None, [], ["every wall: sandbox none was asked for"])
+
+
+def _on_host(path: str, mounts: Sequence[Mount]) -> str:
+    for mount in mounts:
+        if path == mount.inside or path.startswith(f"{mount.inside}/"):
+            return str(mount.host) + path.removeprefix(mount.inside)
+    return path
+
+
+def _launch(
+    program: str,
+    arguments: Sequence[str],
+    cwd: str,
+    environment: Environment,
+    limits: Limits,
+    inside: Path,
+    *,
+    uid: int | None = None,
+    readable: Sequence[str] = (),
+    writable: Sequence[str] = (),
+) -> list[str]:
     config = {
         "uid": uid,
-        "cwd": view.cwd,
+        "cwd": cwd,
         "limits": rlimits(limits),
-        "landlock": True,
-        "readable": readable,
-        "writable": writable,
-        "program": f"/opt/workbench/{program.name}",
+        "readable": list(readable),
+        "writable": list(writable),
+        "program": str(inside / program),
         "arguments": list(arguments),
     }
-    bwrap += [str(environment.python), "-I", "/opt/workbench/launch.py", json.dumps(config)]
-    return Enclosure(bwrap, {"PATH": os.defpath}, uid, list(given.walls), list(given.missing))
+    return [str(environment.python), "-I", str(inside / "launch.py"), json.dumps(config)]
 
 
 def masked(environment: Environment) -> list[Path]:
@@ -250,19 +307,19 @@ def masked(environment: Environment) -> list[Path]:
     return sorted(path for path in set(found) if any(path.is_relative_to(above) for above in shown))
 
 
-def inside_environ(environment: Environment, cwd: str) -> dict[str, str]:
+def inside_environ(environment: Environment, cwd: str, temporary: str = "/tmp") -> dict[str, str]:
     """Return the whole environment of a sandboxed process; nothing of the user's is carried over.
 
     Numeric libraries get one thread: a process that has run an OpenMP region with several cannot be forked safely.
     """
-    home = str(PurePosixPath("/tmp/home"))  # noqa: S108
+    home = f"{temporary}/home"
     return {
         "PATH": f"{environment.prefix}/bin:/usr/local/bin:/usr/bin:/bin",
         "HOME": home,
         "USER": "agent",
         "LOGNAME": "agent",
         "PWD": cwd,
-        "TMPDIR": "/tmp",  # noqa: S108
+        "TMPDIR": temporary,
         "LANG": "C.UTF-8",
         "TZ": "UTC",
         "TERM": "dumb",
@@ -288,3 +345,10 @@ def rlimits(limits: Limits) -> dict[str, int]:
         "RLIMIT_NOFILE": limits.open_files,
         "RLIMIT_CORE": 0,
     }
+
+
+def let_read(root: Path) -> None:
+    """Let the sandbox's own user read ``root``, whatever the user's umask made of it; the folder above keeps others out."""
+    for path in [root, *root.rglob("*")]:
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))

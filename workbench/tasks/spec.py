@@ -341,9 +341,52 @@ class TaskFolder:
             cells += [cell.strip() for cell in ("\n" + path.read_text(encoding="utf-8")).split("\n# %%")]
         return [cell for cell in cells if cell]
 
+    def solution_answer(self) -> str | None:
+        """Return the reference answer of a task that asks for one: ``solution/answer.txt``."""
+        path = self.root / "solution" / "answer.txt"
+        return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+
     def hash(self) -> str:
         """Return the content hash of everything in the folder."""
         return tree_hash(self.root)
+
+
+class Interactive(TaskFolder):
+    """A task that a person asks in a notebook: an instruction, an empty workspace, and nobody who grades it.
+
+    Examples
+    --------
+    >>> Interactive("What is 6 times 7?").task.id
+    'interactive/ask'
+    """
+
+    def __init__(self, text: str, environment: str = "python-ds") -> None:
+        task = Task.model_validate(
+            {
+                "schema": 1,
+                "id": "interactive/ask",
+                "family": "interactive",
+                "suite": "interactive",
+                "licence": "none",
+                "source": "the user",
+                "summary": "Asked in a notebook.",
+                "environment": {"name": environment},
+            }
+        )
+        super().__init__(Path(), task)
+        self.text = text
+
+    def instruction(self, variant: dict[str, str]) -> str:  # noqa: ARG002 - there is only one
+        """Return what the person asked."""
+        return self.text
+
+    def solution(self) -> list[str]:
+        """Nobody knows the solution."""
+        raise TaskError("a question has no reference solution for the oracle to play", hint="choose another model")
+
+    def hash(self) -> str:
+        """Return the hash of the question."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
 
 
 def tree_hash(root: Path) -> str:

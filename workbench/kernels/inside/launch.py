@@ -1,8 +1,8 @@
 """Inside the outer wall, before anything an agent wrote: give up rights, raise the inner wall, then become the program.
 
 Started as ``python -I launch.py CONFIG`` by the environment's own interpreter; it never imports workbench. CONFIG is
-JSON: ``uid`` to become or null, ``cwd``, ``limits`` for setrlimit, ``readable`` and ``writable`` paths,
-``program`` (a Python file) and ``arguments``. One line of JSON on standard output says which walls stand.
+JSON: ``uid`` to become or null, ``cwd``, ``limits`` for setrlimit, ``readable`` and ``writable`` paths
+for Landlock (none: another wall stands in its place), ``program`` (a Python file) and ``arguments``. One line of JSON on standard output says which walls stand.
 """
 
 import ctypes
@@ -31,7 +31,8 @@ def main() -> None:
         os.setresuid(uid, uid, uid)
         walls.append("unprivileged user")
     os.chdir(config["cwd"])
-    if config["landlock"]:
+    os.makedirs(os.environ["HOME"], exist_ok=True)
+    if config["readable"]:
         try:
             import sandlock
 

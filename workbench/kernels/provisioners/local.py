@@ -11,7 +11,7 @@ from typing import Any
 
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import KernelProvisionerBase
-from traitlets import Instance
+from traitlets import Bool, Instance
 
 from workbench.errors import SandboxError
 from workbench.kernels import walls
@@ -31,6 +31,8 @@ class LocalProvisioner(KernelProvisionerBase):  # type: ignore[misc]
     """A folder of the caller's for small files that the walls are made of."""
     workspace = Instance(Path)
     """The folder shown as ``/workspace``."""
+    walled = Bool(True)
+    """False for sandbox ``none``."""
     process: WalledProcess | None = None
 
     @property
@@ -47,7 +49,7 @@ class LocalProvisioner(KernelProvisionerBase):  # type: ignore[misc]
             self.view.hide,
             walls.WORKSPACE,
         )
-        enclosure = await asyncio.to_thread(walls.enclose, walls.INSIDE / "kernel.py", [str(connection)], view, self.limits, self.scratch)
+        enclosure = await asyncio.to_thread(walls.enclose, walls.INSIDE / "kernel.py", [str(connection)], view, self.limits, self.scratch, walled=self.walled)
         if enclosure.uid is not None:
             await asyncio.to_thread(give, [connection.parent, self.workspace], enclosure.uid)
         self.process = WalledProcess(enclosure, self.limits, watched=self.workspace)

@@ -1,0 +1,221 @@
+"""What an agent is, and the world a run gives it: a model to ask, a kernel to act in, limits to keep."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from workbench.errors import WorkbenchError, classify
+from workbench.events import ActionTaken, Event, KernelDied, ModelCalled, Observed, StepFinished
+from workbench.kernels.session import KernelSession
+from workbench.messages import Message, Reply, Tool
+from workbench.models.base import Model, ModelError
+from workbench.observation import Observation, Output
+
+
+class LimitReached(Exception):
+    """A limit of the run is used up.
+
+    Parameters
+    ----------
+    limit : str
+        ``steps``, ``tokens``, ``cost`` or ``seconds``.
+    """
+
+    def __init__(self, limit: str) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+
+@dataclass(frozen=True)
+class RunLimits:
+    """What a run may use; None is no limit.
+
+    Attributes
+    ----------
+    steps : int
+        Model replies.
+    seconds : float
+        From the first message to the last observation.
+    tokens : int or None
+        Input and output tokens together.
+    cost_usd : float or None
+        US dollars.
+    """
+
+    steps: int = 50
+    seconds: float = 3600
+    tokens: int | None = None
+    cost_usd: float | None = None
+
+
+@dataclass
+class Spent:
+    """What a run has used."""
+
+    steps: int = 0
+    tokens: int = 0
+    cost_usd: float | None = None
+    """None while no call had a price."""
+
+
+@dataclass
+class World:
+    """All an agent can do. Whatever goes through it is recorded, and held to the limits.
+
+    Attributes
+    ----------
+    instruction : str
+        The task in words.
+    submission : str
+        What is to be handed in, in one sentence.
+    packages : str
+        The environment's name and packages, in one line.
+    emit : callable
+        Takes an event; with ``durable=True`` returns only when it is on disk.
+    on_text : callable or None
+        Where a person watches, the model's text is streamed to it.
+    on_output : callable or None
+        Likewise for the outputs of the kernel.
+    """
+
+    instruction: str
+    submission: str
+    packages: str
+    needs_answer: bool
+    model: Model
+    kernel: KernelSession
+    limits: RunLimits
+    emit: Callable[..., None]
+    on_text: Callable[[str], None] | None = None
+    on_output: Callable[[Output], None] | None = None
+    spent: Spent = field(default_factory=Spent)
+    started: float = field(default_factory=time.monotonic)
+    _told: int = 0
+
+    def left(self) -> float:
+        """Return the seconds left.
+
+        Raises
+        ------
+        LimitReached
+            If there are none.
+        """
+        if (left := self.limits.seconds - (time.monotonic() - self.started)) <= 0:
+            raise LimitReached("seconds")
+        return left
+
+    async def ask(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> Reply:
+        """Ask the model; each call begins a step.
+
+        Parameters
+        ----------
+        messages : sequence of Message
+            The whole conversation; only ever longer than at the call before.
+
+        Raises
+        ------
+        LimitReached
+            If a limit is used up, before or by this call.
+        ModelError
+            If no reply could be had.
+        """
+        import asyncio
+
+        if self.spent.steps >= self.limits.steps:
+            raise LimitReached("steps")
+        left = self.left()
+        self.spent.steps += 1
+        prompt, self._told = list(messages[self._told :]), len(messages)
+        began = time.monotonic()
+        try:
+            reply = await asyncio.wait_for(self.model.reply(messages, tools=tools, on_text=self.on_text), left)
+        except TimeoutError:
+            self._record(
+                prompt, Reply(finish_reason="timeout"), began, ModelError("the run's time was used up while the model was answering")
+            )
+            raise LimitReached("seconds") from None
+        except ModelError as error:
+            self._record(prompt, Reply(finish_reason="error", attempts=error.attempts), began, error)
+            raise
+        # the reply itself is the next message of the conversation, and is already recorded as one
+        self._told += 1
+        self._record(prompt, reply, began, None)
+        self.spent.tokens += reply.usage.total
+        if reply.cost_usd is not None:
+            self.spent.cost_usd = (self.spent.cost_usd or 0.0) + reply.cost_usd
+        elif self.limits.cost_usd is not None:
+            raise ModelError(f"no price is known for {self.model.name}, so the budget cannot be kept", hint="limit steps or tokens instead")
+        return reply
+
+    def _record(self, prompt: list[Message], reply: Reply, began: float, error: WorkbenchError | None) -> None:
+        self.emit(
+            ModelCalled(
+                step=self.spent.steps,
+                prompt=prompt,
+                text=reply.text,
+                reasoning=reply.reasoning,
+                tool_calls=reply.tool_calls,
+                finish_reason=reply.finish_reason,
+                usage=reply.usage,
+                cost_usd=reply.cost_usd,
+                attempts=reply.attempts,
+                seconds=time.monotonic() - began,
+                failure=classify(error) if error else None,
+            )
+        )
+
+    async def execute(self, code: str, source: str, index: int) -> Observation:
+        """Run an action in the kernel.
+
+        Raises
+        ------
+        LimitReached
+            If no time is left.
+        SandboxError
+            If the kernel died and cannot be started again.
+        """
+        left = self.left()
+        step = self.spent.steps
+        self.emit(ActionTaken(step=step, index=index, code=code, source=source))
+        observation = await self.kernel.execute(code, timeout=left, on_output=self.on_output)
+        self.emit(Observed(step=step, index=index, observation=observation))
+        if observation.state_lost:
+            self.emit(KernelDied(step=step, reason=observation.note))
+        return observation
+
+    def end_step(self, notes: list[str]) -> None:
+        """Make the step durable, then hold the run to its limits.
+
+        Raises
+        ------
+        LimitReached
+            If tokens, cost or time are used up.
+        """
+        self.emit(StepFinished(step=self.spent.steps, notes=notes), durable=True)
+        if self.limits.tokens is not None and self.spent.tokens >= self.limits.tokens:
+            raise LimitReached("tokens")
+        if self.limits.cost_usd is not None and (self.spent.cost_usd or 0.0) >= self.limits.cost_usd:
+            raise LimitReached("cost")
+        self.left()
+
+
+class Agent(Protocol):
+    """Works on a task until it is done."""
+
+    name: str
+
+    async def work(self, world: World) -> str | None:
+        """Work until done and return the final answer, None where the submission is files.
+
+        Raises
+        ------
+        LimitReached
+            From the world, when a limit ends the run; not to be caught.
+        """
+        ...
+
+
+__all__ = ["Agent", "Event", "LimitReached", "RunLimits", "Spent", "World"]

@@ -1,0 +1,19 @@
+"""The command line: one file a command group."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command ``workbench`` and exit with 0, 1, 2 or 130, as docs/cli.md says."""
+    from workbench.cli.app import app
+    from workbench.cli.errors import report
+    from workbench.errors import WorkbenchError
+
+    try:
+        app(prog_name="workbench")
+    except WorkbenchError as error:
+        sys.exit(report(error, as_json="--json" in sys.argv))
+    except KeyboardInterrupt:
+        sys.exit(130)

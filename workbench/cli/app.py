@@ -1,0 +1,35 @@
+"""The command ``workbench`` and its groups."""
+
+from __future__ import annotations
+
+import typer
+
+from workbench.cli import demo, doctor, environments, run, runs, tasks
+
+app = typer.Typer(
+    name="workbench",
+    help="A research workbench for code agents that lives in Jupyter.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command("run")(run.run)
+app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
+app.add_typer(tasks.app, name="tasks")
+app.add_typer(runs.app, name="runs")
+app.add_typer(environments.app, name="environments")
+
+
+@app.callback()
+def _root(version: bool = typer.Option(False, "--version", is_eager=True, help="Print the version and exit.", callback=lambda on: _version(on))) -> None:
+    pass
+
+
+def _version(on: bool) -> None:
+    if on:
+        from workbench._version import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit

@@ -1,0 +1,43 @@
+"""``workbench demo``: the main job, offline, from nothing to a table of scores."""
+
+from __future__ import annotations
+
+import typer
+from rich.table import Table
+
+from workbench.cli.errors import FAILED, output, print_json, progress
+from workbench.cli.run import JsonOption, Progress, StoreOption
+
+
+def demo(store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """Run every built-in task with its oracle and with nop, and show the scores. No key, no network, no model."""
+    from workbench import background, runner
+    from workbench.tasks import load_all
+
+    results = []
+    for folder in load_all():
+        for model in ("oracle", "nop"):
+            progress.print(f"[bold]{folder.task.id}[/] with {model}")
+            results.append(background.wait(runner.execute(runner.plan(folder, model=model, store=store, on_event=Progress()))))
+    expected = all(result.success is (result.model == "oracle") for result in results)
+    if as_json:
+        print_json([result.model_dump(mode="json") for result in results])
+        raise typer.Exit(0 if expected else FAILED)
+    table = Table("task", "model", "solved", "score", "steps", "seconds", title="The oracle plays each task's reference solution; nop does nothing.")
+    for result in results:
+        score = result.score
+        shown = result.invalid or "-" if score is None or score.value is None else f"{score.metric} = {score.value:.4g}"
+        table.add_row(result.task, result.model, "[green]yes[/]" if result.success else "no", shown, str(result.steps), f"{result.seconds:.1f}")
+    output.print(table)
+    for result in results:
+        if result.error:
+            output.print(f"[red]{result.task} with {result.model}: {result.error.message}[/] {result.error.hint}", soft_wrap=True)
+    output.print(f"\nEvery step is in [bold]{results[0].store}[/].", soft_wrap=True)
+    output.print("What to do next:")
+    output.print(f"  workbench runs show {results[0].run_id}", soft_wrap=True)
+    output.print(f"  workbench run {results[0].task} --model openai/gpt-4o          (or ollama/..., or any model litellm knows)", soft_wrap=True)
+    output.print('  python -c "import workbench as wb; print(wb.store().sql(\'FROM runs SELECT task, model, success\'))"', soft_wrap=True)
+    output.print("  jupyter lab notebooks/first_run.ipynb", soft_wrap=True)
+    if not expected:
+        output.print("[bold red]The demo did not come out as it should: the oracle must solve each task and nop none.[/] workbench doctor may say why.")
+        raise typer.Exit(FAILED)

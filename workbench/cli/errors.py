@@ -1,0 +1,34 @@
+"""How the command line tells about errors."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import rich.console
+import rich.markup
+
+from workbench.errors import WorkbenchError, classify
+
+progress = rich.console.Console(stderr=True, highlight=False)
+"""Everything that is not the result goes to standard error."""
+
+output = rich.console.Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+"""The result; wide enough for a table where nobody's terminal says how wide."""
+
+USAGE, FAILED, INTERRUPTED = 2, 1, 130
+
+
+def report(error: WorkbenchError, *, as_json: bool = False) -> int:
+    """Tell about ``error`` and return the exit code it deserves."""
+    if as_json:
+        print_json({"status": "error", "error": classify(error).model_dump()})
+    progress.print("[bold red]error:[/]", rich.markup.escape(error.message), soft_wrap=True)
+    if error.hint:
+        progress.print("  [dim]what to do:[/]", rich.markup.escape(error.hint), soft_wrap=True)
+    return USAGE if error.kind in ("user", "task") else FAILED
+
+
+def print_json(document: object) -> None:
+    """Print one JSON document on standard output."""
+    print(json.dumps(document, indent=2, default=str, allow_nan=False))  # noqa: T201 - the result itself

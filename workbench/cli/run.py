@@ -1,0 +1,128 @@
+"""``workbench run``: one agent at one task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from workbench.cli.errors import FAILED, INTERRUPTED, output, print_json, progress
+from workbench.errors import UsageError
+from workbench.events import Event, KernelStarted, ModelCalled, Noticed, Observed, RunStarted, Scored, StepFinished
+from workbench.result import RunResult
+
+StoreOption = Annotated[Path | None, typer.Option("--store", help="The store file; by default WORKBENCH_STORE, else workbench.duckdb in the project folder.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")]
+
+
+def run(
+    task: Annotated[str, typer.Argument(help="A task's id, or the path of a task folder.")],
+    agent: Annotated[str, typer.Option(help="codeact or codeact-tool.")] = "codeact",
+    model: Annotated[str | None, typer.Option(help="A litellm model, oracle, nop, cassette:FILE or function:MODULE:NAME; by default WORKBENCH_MODEL.")] = None,
+    sandbox: Annotated[str, typer.Option(help="local; or none, which has no walls.")] = "local",
+    variant: Annotated[list[str] | None, typer.Option(metavar="AXIS=VALUE", help="The task's prompt variant; may be given again.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Most model replies.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Most input and output tokens together.")] = None,
+    budget_usd: Annotated[float | None, typer.Option(help="Most US dollars.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Most seconds of work.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Of an OpenAI-compatible server; by default WORKBENCH_BASE_URL.")] = None,
+    record: Annotated[Path | None, typer.Option(help="Record the model's traffic in this cassette.")] = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run an agent at a task, grade what it hands in, and keep the record."""
+    from workbench import background, runner
+
+    options: dict[str, Any] = {
+        "agent": agent,
+        "model": model,
+        "sandbox": sandbox,
+        "variant": parse_variant(variant or []),
+        "max_steps": max_steps,
+        "max_tokens": max_tokens,
+        "budget_usd": budget_usd,
+        "timeout": timeout,
+        "base_url": base_url,
+        "record": record,
+        "store": store,
+        "on_event": Progress(),
+    }
+    result = background.wait(runner.execute(runner.plan(task, **options)))
+    if as_json:
+        print_json(result.model_dump(mode="json"))
+    else:
+        show(result)
+    raise typer.Exit({"error": FAILED, "interrupted": INTERRUPTED}.get(result.status, 0))
+
+
+def parse_variant(pairs: list[str]) -> dict[str, str]:
+    """Return ``AXIS=VALUE`` pairs as a dict.
+
+    Raises
+    ------
+    UsageError
+        If one has no ``=``.
+
+    Examples
+    --------
+    >>> parse_variant(["level=lazy"])
+    {'level': 'lazy'}
+    """
+    variant = {}
+    for pair in pairs:
+        axis, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(f"--variant {pair!r} has no '='", hint="write --variant AXIS=VALUE, for example --variant level=lazy")
+        variant[axis.strip()] = value.strip()
+    return variant
+
+
+class Progress:
+    """Tells on standard error what a run does."""
+
+    def __call__(self, event: Event) -> None:
+        """Print a line for ``event``, if it is worth one."""
+        match event:
+            case RunStarted():
+                self._line(f"run {event.run_id}: {event.task}, model {event.model}, sandbox {event.sandbox}")
+            case Noticed():
+                self._line(f"note: {event.message}")
+            case KernelStarted():
+                self._line(f"kernel ready in {event.seconds:.1f} s, behind: {'; '.join(event.walls) or 'no wall'}")
+            case ModelCalled():
+                retried = "".join(f", {attempt.status}" for attempt in event.attempts if attempt.status != "ok")
+                self._line(f"step {event.step}: model {event.seconds:.1f} s{retried}" + (f": {event.failure.message}" if event.failure else ""))
+            case Observed():
+                observation = event.observation
+                named = f" ({observation.error.name})" if observation.error else ""
+                self._line(f"  action {event.index + 1}: {observation.status}{named}, {observation.seconds:.1f} s {observation.note}")
+            case StepFinished():
+                for note in event.notes:
+                    self._line(f"  told the model: {note}")
+            case Scored():
+                self._line(f"graded in {event.seconds:.1f} s")
+
+    @staticmethod
+    def _line(text: str) -> None:
+        progress.print(f"[dim]{escape(text)}[/]", soft_wrap=True)
+
+
+def show(result: RunResult) -> None:
+    """Print ``result`` for a person."""
+    colour = {"solved": "green", "not solved": "yellow", "not graded": "red"}[result.verdict]
+    output.print(f"[bold {colour}]{result.verdict}[/]  {escape(result.task)}  by {escape(result.model)}", soft_wrap=True)
+    for metric in result.metrics:
+        value = "-" if metric.value is None else f"{metric.value:.4g}"
+        output.print(f"  {metric.metric} = {value}" + ("  (primary)" if metric.primary else ""))
+    if result.invalid:
+        output.print(f"  invalid: {escape(result.invalid)}", soft_wrap=True)
+    if result.answer:
+        output.print(f"  answer: {escape(result.answer)}", soft_wrap=True)
+    if result.error:
+        output.print(f"  [red]{result.error.kind} error:[/] {escape(result.error.message)}. {escape(result.error.hint)}", soft_wrap=True)
+    ended = result.status + (f" ({result.limit})" if result.limit else "")
+    cost = "cost unknown" if result.cost_usd is None else f"{result.cost_usd:.4f} USD"
+    output.print(f"  {ended}: {result.steps} steps, {result.tokens} tokens, {cost}, {result.seconds:.1f} s")
+    output.print(f"  workbench runs show {result.run_id}   (store: {escape(result.store)})", soft_wrap=True)

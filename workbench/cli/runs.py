@@ -1,0 +1,124 @@
+"""``workbench runs``: what was run."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.box import SIMPLE
+from rich.markup import escape
+from rich.syntax import Syntax
+from rich.table import Column, Table
+
+from workbench.cli.errors import output, print_json
+from workbench.cli.run import JsonOption, StoreOption
+from workbench.errors import StoreError
+
+app = typer.Typer(help="The runs in the store.", no_args_is_help=True)
+
+_LIST = """
+SELECT r.run_id, r.started_at, r.task, r.variant, r.agent, r.model, r.sandbox, r.status, r.limit_reached, r.error_kind,
+       r.success, s.metric, s.value, r.steps, r.tokens, r.cost_usd, r.seconds
+FROM runs r LEFT JOIN scores s ON s.run_id = r.run_id AND s.is_primary
+ORDER BY r.run_id DESC LIMIT ?
+"""
+
+
+@app.command("list")
+def list_(
+    limit: Annotated[int, typer.Option("--last", min=1, help="How many, the newest first.")] = 20, store: StoreOption = None, as_json: JsonOption = False
+) -> None:
+    """List the newest runs."""
+    from workbench.storage.store import Store
+
+    rows = Store(store).rows(_LIST, [limit])
+    if as_json:
+        print_json(rows)
+        return
+    table = Table(Column("run", no_wrap=True), Column("task", overflow="fold"), "model", "status", "solved", "score", "steps", "cost", "seconds", box=SIMPLE)
+    for row in rows:
+        solved = {None: "-", True: "[green]yes[/]", False: "no"}[row["success"]]
+        score = "-" if row["value"] is None else f"{row['metric']} {row['value']:.4g}"
+        cost = "-" if row["cost_usd"] is None else f"{row['cost_usd']:.4f}"
+        seconds = "-" if row["seconds"] is None else f"{row['seconds']:.1f}"
+        status = row["status"] + (f" ({row['limit_reached'] or row['error_kind']})" if row["limit_reached"] or row["error_kind"] else "")
+        steps = "-" if row["steps"] is None else str(row["steps"])
+        table.add_row(row["run_id"], escape(row["task"]), escape(row["model"]), status, solved, score, steps, cost, seconds)
+    output.print(table)
+
+
+@app.command()
+def show(
+    run_id: Annotated[str, typer.Argument(help="A run's id, or its beginning.")], store: StoreOption = None, as_json: JsonOption = False
+) -> None:
+    """Show a run, step by step."""
+    from workbench.storage.store import Store
+
+    record = load(Store(store), run_id)
+    if as_json:
+        print_json(record)
+        return
+    run = record["run"]
+    output.print(f"[bold]{run['run_id']}[/]  {escape(run['task'])}  {escape(run['model'])}  {run['status']}", soft_wrap=True)
+    output.print(f"[dim]behind: {escape('; '.join(run['walls'] or []) or 'no wall')}[/]", soft_wrap=True)
+    for wall in run["missing_walls"] or []:
+        output.print(f"[yellow]missing: {escape(wall)}[/]", soft_wrap=True)
+    for call in record["model_calls"]:
+        attempts = "".join(f" [{attempt['status']}]" for attempt in json.loads(call["attempts"]) if attempt["status"] != "ok")
+        output.rule(f"step {call['step']}{escape(attempts)}", align="left")
+        output.print(escape(_prose(call)), soft_wrap=True)
+        for action in record["actions"]:
+            if action["step"] == call["step"]:
+                _action(action)
+        for step in record["steps"]:
+            for note in step["notes"] if step["step"] == call["step"] else []:
+                output.print(f"[yellow]told the model: {escape(note)}[/]", soft_wrap=True)
+    output.rule("end", align="left")
+    for score in record["scores"]:
+        output.print(f"{score['metric']} = {score['value']}" + (f"  invalid: {escape(score['invalid'])}" if score["invalid"] else ""), soft_wrap=True)
+    if run["error_message"]:
+        output.print(f"[red]{run['error_kind']} error: {escape(run['error_message'])}[/]", soft_wrap=True)
+    output.print(f"solved: {run['success']}, {run['steps']} steps, {run['tokens']} tokens")
+
+
+def load(store: Any, run_id: str) -> dict[str, Any]:
+    """Return the whole record of a run.
+
+    Raises
+    ------
+    StoreError
+        If no run, or more than one, begins with ``run_id``.
+    """
+    found = store.rows("SELECT * FROM runs WHERE starts_with(run_id, ?) ORDER BY run_id", [run_id])
+    if len(found) != 1:
+        what = "no run" if not found else f"{len(found)} runs"
+        raise StoreError(f"{what} in {store.path} with an id that begins with {run_id!r}", hint="workbench runs list shows the newest")
+    of = [found[0]["run_id"]]
+    record: dict[str, Any] = {"run": found[0]}
+    for table, order in {"steps": "step", "model_calls": "step", "actions": "step, position", "observations": "step, position", "scores": "metric"}.items():
+        record[table] = store.rows(f"SELECT * FROM {table} WHERE run_id = ? ORDER BY {order}", of)  # noqa: S608 - names are ours
+    seen = {(row["step"], row["position"]): row for row in record["observations"]}
+    for action in record["actions"]:
+        action["observation"] = seen.get((action["step"], action["position"]))
+    return record
+
+
+def _prose(call: dict[str, Any]) -> str:
+    text: str = call["text"] or call["error_message"] or ""
+    return text if len(text) < 2000 else text[:2000] + f" [... {len(text) - 2000} characters more]"
+
+
+def _action(action: dict[str, Any]) -> None:
+    output.print(Syntax(action["code"], "python", background_color="default", word_wrap=True))
+    observation = action["observation"]
+    if observation is None:
+        output.print("[red]no observation was recorded[/]")
+        return
+    for item in json.loads(observation["outputs"]):
+        text = item["data"].get("text/plain", "")
+        output.print(escape(text.rstrip()[:4000]), soft_wrap=True, style="dim")
+    if observation["error_name"]:
+        output.print(f"[red]{escape(observation['error_name'])}: {escape(observation['error_value'][:1000])}[/]", soft_wrap=True)
+    if observation["note"]:
+        output.print(f"[yellow]{escape(observation['note'])}[/]", soft_wrap=True)

@@ -1,0 +1,42 @@
+"""The protocol every model speaks: a list of messages in, one reply out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+from workbench.errors import WorkbenchError
+from workbench.messages import Attempt, Message, Reply, Tool
+
+
+class ModelError(WorkbenchError):
+    """The model could not be reached, refused, or broke its protocol.
+
+    Parameters
+    ----------
+    attempts : sequence of Attempt
+        Every request that was tried, in order.
+    """
+
+    kind = "model"
+
+    def __init__(self, message: str, *, hint: str = "", attempts: Sequence[Attempt] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.attempts = list(attempts)
+
+
+@runtime_checkable
+class Model(Protocol):
+    """Anything that answers messages.
+
+    ``reply`` raises :class:`ModelError` when no reply could be had.
+    """
+
+    name: str
+    """How the record names it, for example ``openai/gpt-4o`` or ``oracle``."""
+    sees_images: bool
+    """Whether figures are passed on as pictures, or only described."""
+
+    async def reply(self, messages: Sequence[Message], *, tools: Sequence[Tool] = (), on_text: Callable[[str], None] | None = None) -> Reply:
+        """Return the model's reply; with ``on_text``, stream the text to it as it arrives."""
+        ...

@@ -1,0 +1,89 @@
+"""From what the user wrote after ``--model`` to a model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import UsageError
+from workbench.models.base import Model
+
+
+def resolve(
+    given: str | Model | Callable[..., Any] | None,
+    *,
+    solution: Callable[[], tuple[list[str], str | None]],
+    submission_path: str | None,
+    base_url: str | None = None,
+    record: Path | None = None,
+) -> Model:
+    """Return the model for ``given``.
+
+    Parameters
+    ----------
+    given : str, Model, callable or None
+        ``oracle``, ``nop``, ``cheat``, ``cassette:FILE``, ``function:MODULE:NAME`` or any litellm model string; None
+        takes ``WORKBENCH_MODEL``.
+    solution : callable
+        Returns the task's reference solution: its cells and its answer.
+    submission_path : str or None
+        Where the task expects its submission.
+    base_url : str, optional
+        Of an OpenAI-compatible server; by default ``WORKBENCH_BASE_URL``.
+    record : Path, optional
+        Record the model's traffic in this cassette.
+
+    Raises
+    ------
+    UsageError
+        If no model is configured or the words make no sense.
+    """
+    model = _resolve(given, solution, submission_path, base_url)
+    if record is None:
+        return model
+    from workbench.models.cassette import Recorder
+
+    return Recorder(model, record)
+
+
+def _resolve(
+    given: str | Model | Callable[..., Any] | None, solution: Callable[[], tuple[list[str], str | None]], submission_path: str | None, base_url: str | None
+) -> Model:
+    given = given if given is not None else os.environ.get("WORKBENCH_MODEL") or None
+    if given is None:
+        raise UsageError(
+            "no model is set",
+            hint="pass --model PROVIDER/NAME (for example openai/gpt-4o with OPENAI_API_KEY, or ollama/llama3 with a local server), "
+            "or set WORKBENCH_MODEL; --model oracle needs no model at all",
+        )
+    if isinstance(given, str):
+        from workbench.models import scripted
+
+        kind, _, rest = given.partition(":")
+        match kind:
+            case "oracle" if not rest:
+                return scripted.oracle(*solution())
+            case "nop" if not rest:
+                return scripted.nop()
+            case "cheat":
+                return scripted.cheat(rest, submission_path)
+            case "cassette":
+                from workbench.models.cassette import Cassette
+
+                return Cassette(Path(rest).expanduser())
+            case "function":
+                from workbench.models.function import FunctionModel, load_function
+
+                return FunctionModel(load_function(rest), given)
+        from workbench.models.litellm import LiteLLMModel
+
+        return LiteLLMModel(given, base_url=base_url or os.environ.get("WORKBENCH_BASE_URL") or None)
+    if isinstance(given, Model):
+        return given
+    if callable(given):
+        from workbench.models.function import FunctionModel
+
+        return FunctionModel(given)
+    raise UsageError(f"{given!r} is not a model", hint="pass a name, a function, or an object with name, sees_images and reply()")

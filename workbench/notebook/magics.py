@@ -1,0 +1,123 @@
+"""``%%agent`` asks an agent in plain words; ``%task`` runs a task of the registry."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Any
+
+from IPython.core.error import UsageError as MagicUsageError
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
+from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+
+from workbench import background, runner
+from workbench.errors import UsageError, WorkbenchError
+from workbench.notebook.view import LiveView
+from workbench.result import RunResult
+from workbench.tasks import find, load_all
+from workbench.tasks.spec import Interactive, TaskFolder
+
+_VARIABLE = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
+
+
+def _options(function: Any) -> Any:
+    """Add the options that both magics take."""
+    for option in reversed(
+        [
+            argument("--model", "-m", help="a litellm model, oracle, nop, cassette:FILE or function:MODULE:NAME; by default WORKBENCH_MODEL"),
+            argument("--agent", default="codeact", help="codeact or codeact-tool"),
+            argument("--sandbox", default="local", help="local; or none, which has no walls"),
+            argument("--max-steps", type=int, help="most model replies"),
+            argument("--budget-usd", type=float, help="most US dollars"),
+            argument("--timeout", type=float, help="most seconds of work"),
+            argument("--base-url", help="of an OpenAI-compatible server"),
+            argument("--store", help="the store file; by default WORKBENCH_STORE, else workbench.duckdb in the project folder"),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+@magics_class
+class WorkbenchMagics(Magics):  # type: ignore[misc]
+    """The magics that ``%load_ext workbench`` registers."""
+
+    @magic_arguments()
+    @_options
+    @argument("--environment", default="python-ds", help="the environment the kernel runs in")
+    @cell_magic
+    def agent(self, line: str, cell: str) -> RunResult:
+        """Ask an agent to do what the cell says, in a sandboxed kernel of its own.
+
+        ``{{name}}`` in the text is replaced by the value of that variable.
+        """
+        given = vars(parse_argstring(self.agent, line))
+        text = interpolate(cell, self.shell.user_ns).strip()
+        if not text:
+            raise MagicUsageError("%%agent needs a task: write it below, in plain words")
+        return _run(lambda: Interactive(text, given.pop("environment")), given)
+
+    @magic_arguments()
+    @argument("action", choices=["run", "list", "show"], help="what to do")
+    @argument("task", nargs="?", help="a task's id")
+    @_options
+    @argument("--variant", action="append", default=[], help="AXIS=VALUE of the task's prompt; may be given again")
+    @line_magic
+    def task(self, line: str) -> Any:
+        """Run a task of the registry: ``%task run ID --model oracle``; ``%task list``; ``%task show ID``."""
+        given = vars(parse_argstring(self.task, shlex.join(shlex.split(line))))
+        action, name, pairs = given.pop("action"), given.pop("task"), given.pop("variant")
+        if action == "list":
+            return [folder.task.id for folder in load_all()]
+        if name is None:
+            raise MagicUsageError(f"%task {action} needs a task's id; %task list shows them")
+        if action == "show":
+            from IPython.display import Markdown
+
+            return Markdown(_or_usage(lambda: _instruction(find(name))))  # type: ignore[no-untyped-call]
+        bad = [pair for pair in pairs if "=" not in pair]
+        if bad:
+            raise MagicUsageError(f"--variant {bad[0]} has no '=': write AXIS=VALUE, for example level=lazy")
+        return _run(lambda: find(name), {**given, "variant": dict(pair.split("=", 1) for pair in pairs)})
+
+
+def interpolate(text: str, names: dict[str, Any]) -> str:
+    """Replace ``{{name}}`` by the variable's value; any other brace is left as it is.
+
+    Raises
+    ------
+    UsageError
+        If there is no such variable.
+
+    Examples
+    --------
+    >>> interpolate("Plot {{column}} as {x}", {"column": "age"})
+    'Plot age as {x}'
+    """
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in names:
+            raise MagicUsageError(f"{match[0]}: there is no variable {match[1]!r} in this notebook")
+        return str(names[match[1]])
+
+    return _VARIABLE.sub(value, text)
+
+
+def _instruction(folder: TaskFolder) -> str:
+    return folder.instruction(folder.task.resolve_variant({}))
+
+
+def _run(folder: Any, options: dict[str, Any]) -> RunResult:
+    view, calls = LiveView(), background.Calls()
+    plan = _or_usage(lambda: runner.plan(folder(), on_event=calls.later(view.show), **options))
+    return background.wait(runner.execute(plan), calls)
+
+
+def _or_usage(function: Any) -> Any:
+    """Return what ``function`` returns; what the user can mend is told without a traceback."""
+    try:
+        return function()
+    except UsageError as error:
+        raise MagicUsageError(str(error)) from None
+    except WorkbenchError as error:
+        raise MagicUsageError(f"{error.kind} error: {error}") from None

@@ -1,0 +1,104 @@
+"""A run as it happens, under the cell that asked for it.
+
+Everything an agent's kernel shows is untrusted: HTML, JavaScript and SVG would run with the user's rights in the
+user's page, so only text (escaped) and raster pictures are shown.
+"""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+from workbench.agents.show import trim_traceback
+from workbench.events import ActionTaken, Event, KernelDied, KernelStarted, ModelCalled, Noticed, Observed, RunStarted, Scored, StepFinished
+from workbench.kernels.collect import cut_middle
+from workbench.observation import Observation
+
+_BOX = "margin:2px 0;padding:4px 8px;border-left:3px solid"
+_PRE = "white-space:pre-wrap;overflow-wrap:anywhere;margin:2px 0;max-height:24em;overflow:auto;background:transparent"
+_TEXT_SIZE = 4000
+
+
+class LiveView:
+    """Shows a run's events one below the other, in one display that grows.
+
+    Call :meth:`show` from the thread that runs the cell.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._lines: list[str] = []
+        self._handle: Any = None
+
+    def show(self, event: Event) -> None:
+        """Add ``event`` to the display."""
+        part, line = self._render(event)
+        if not part:
+            return
+        self._parts.append(part)
+        self._lines.append(line)
+        from IPython.display import display
+
+        bundle = {"text/plain": "\n".join(self._lines), "text/html": "".join(self._parts)}
+        if self._handle is None:
+            self._handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._handle.update(bundle, raw=True)
+
+    def _render(self, event: Event) -> tuple[str, str]:
+        match event:
+            case RunStarted():
+                text = f"run {event.run_id}: {event.model}, sandbox {event.sandbox}"
+                return _note(text), text
+            case KernelStarted():
+                text = f"kernel ready in {event.seconds:.1f} s behind {len(event.walls)} walls" if event.walls else "kernel ready, behind no wall at all"
+                return _note(text, title="; ".join(event.walls)), text
+            case Noticed():
+                return _note(f"note: {event.message}"), f"note: {event.message}"
+            case KernelDied():
+                return _note(f"the kernel died: {event.reason}"), f"the kernel died: {event.reason}"
+            case ModelCalled():
+                text = event.text or (event.failure.message if event.failure else "")
+                retried = [attempt.status for attempt in event.attempts if attempt.status != "ok"]
+                heading = f"step {event.step}" + (f" (asked again after {', '.join(retried)})" if retried else "")
+                thought = html.escape(cut_middle(text, _TEXT_SIZE))
+                return f"<details><summary>{html.escape(heading)}</summary><pre style='{_PRE}'>{thought}</pre></details>", heading
+            case ActionTaken():
+                return f"<div style='{_BOX} #4c78a8'><pre style='{_PRE}'>{html.escape(event.code)}</pre></div>", event.code
+            case Observed():
+                return _observation(event.observation)
+            case StepFinished() if event.notes:
+                text = "; ".join(event.notes)
+                return _note(f"told the model: {text}"), text
+            case Scored():
+                text = f"graded in {event.seconds:.1f} s"
+                return _note(text), text
+        return "", ""
+
+
+def _note(text: str, title: str = "") -> str:
+    return f"<div style='opacity:.7;font-size:90%' title='{html.escape(title, quote=True)}'>{html.escape(text)}</div>"
+
+
+def _observation(observation: Observation) -> tuple[str, str]:
+    parts, lines = [], []
+    for output in observation.outputs:
+        picture = next((mime for mime in ("image/png", "image/jpeg") if mime in output.data), None)
+        if picture:
+            parts.append(f"<img style='max-width:100%;background:white' alt='figure' src='data:{picture};base64,{html.escape(str(output.data[picture]), quote=True)}'>")
+            lines.append("[figure]")
+        elif output.text.strip():
+            shown = cut_middle(output.text.rstrip(), _TEXT_SIZE)
+            parts.append(f"<pre style='{_PRE}'>{html.escape(shown)}</pre>")
+            lines.append(shown)
+    if observation.error is not None:
+        shown = cut_middle(trim_traceback(observation.error), _TEXT_SIZE)
+        parts.append(f"<pre style='{_PRE};color:#c0392b'>{html.escape(shown)}</pre>")
+        lines.append(shown)
+    if observation.note:
+        parts.append(_note(observation.note))
+        lines.append(observation.note)
+    if not parts:
+        return "", ""
+    colour = "#59a14f" if observation.status == "ok" else "#e15759"
+    return f"<div style='{_BOX} {colour}'>{''.join(parts)}</div>", "\n".join(lines)

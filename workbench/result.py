@@ -1,0 +1,91 @@
+"""What a run came to, and how a notebook shows it."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from workbench.errors import Failure
+from workbench.events import MetricValue, RunStatus
+
+
+class Score(BaseModel):
+    """The primary metric of a run."""
+
+    metric: str
+    value: float | None
+    """None where the submission is invalid."""
+    normalised: float | None
+
+
+class RunResult(BaseModel):
+    """What a run came to; the record behind it is in the store under ``run_id``.
+
+    Examples
+    --------
+    >>> RunResult(run_id="r1", task="a/b", variant={}, agent="codeact", model="nop", sandbox="local", status="completed",
+    ...           success=False, steps=1, tokens=0, cost_usd=0.0, seconds=0.5, store="workbench.duckdb")
+    RunResult(r1: a/b by nop, completed, not solved, 1 step)
+    """
+
+    run_id: str
+    task: str
+    variant: dict[str, str]
+    agent: str
+    model: str
+    sandbox: str
+    status: RunStatus
+    limit: str | None = None
+    """Which limit ended it, with status ``limit``."""
+    error: Failure | None = None
+    success: bool | None = None
+    """None where nothing was graded."""
+    score: Score | None = None
+    metrics: list[MetricValue] = Field(default_factory=list)
+    invalid: str | None = None
+    """Why the submission could not be graded."""
+    answer: str | None = None
+    steps: int
+    tokens: int
+    cost_usd: float | None
+    """None where no price is known."""
+    seconds: float
+    walls: list[str] = Field(default_factory=list)
+    missing_walls: list[str] = Field(default_factory=list)
+    store: str
+
+    @property
+    def verdict(self) -> str:
+        """``solved``, ``not solved`` or ``not graded``."""
+        return "not graded" if self.success is None else "solved" if self.success else "not solved"
+
+    def __repr__(self) -> str:
+        score = f", {self.score.metric} {self.score.value:.4g}" if self.score and self.score.value is not None else ""
+        steps = f"{self.steps} step{'s' if self.steps != 1 else ''}"
+        return f"RunResult({self.run_id}: {self.task} by {self.model}, {self.status}, {self.verdict}{score}, {steps})"
+
+    __str__ = __repr__
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """Text for terminals, a small table for pages; everything an agent wrote is escaped."""
+        rows = {
+            "task": self.task + "".join(f" [{axis}: {value}]" for axis, value in self.variant.items()),
+            "model": f"{self.model} ({self.agent}, sandbox {self.sandbox})",
+            "status": self.status + (f": {self.limit}" if self.limit else ""),
+            "verdict": self.verdict + (f" ({self.invalid})" if self.invalid else ""),
+            "score": f"{self.score.metric} = {self.score.value:.4g}" if self.score and self.score.value is not None else "",
+            "answer": self.answer or "",
+            "error": f"{self.error.kind}: {self.error.message}. {self.error.hint}" if self.error else "",
+            "used": f"{self.steps} steps, {self.tokens} tokens, "
+            + (f"{self.cost_usd:.4f} USD, " if self.cost_usd is not None else "")
+            + f"{self.seconds:.1f} s",
+            "run": self.run_id,
+        }
+        cells = "".join(
+            f"<tr><th style='text-align:left;vertical-align:top'>{name}</th><td style='text-align:left;white-space:pre-wrap'>{html.escape(value)}</td></tr>"
+            for name, value in rows.items()
+            if value
+        )
+        return {"text/plain": repr(self), "text/html": f"<table>{cells}</table>"}

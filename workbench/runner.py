@@ -1,0 +1,383 @@
+"""A run: one agent at one task, from the task file to the score. Every door takes this path."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import shutil
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from workbench import agents, background
+from workbench._version import __version__
+from workbench.agents.base import Agent, LimitReached, RunLimits, Spent, World
+from workbench.errors import Failure, StoreError, UsageError, classify
+from workbench.events import (
+    Event,
+    KernelStarted,
+    Noticed,
+    RunFinished,
+    RunStarted,
+    RunStatus,
+    Scored,
+    SubmissionFrozen,
+)
+from workbench.kernels import environments, runtime
+from workbench.kernels.environments import Environment
+from workbench.kernels.session import SANDBOXES, KernelSession, Sandbox
+from workbench.models.base import Model
+from workbench.models.resolve import resolve
+from workbench.observation import Output
+from workbench.result import RunResult, Score
+from workbench.storage.journal import Journal
+from workbench.storage.store import Store
+from workbench.tasks import grading, registry, staging, submission
+from workbench.tasks.spec import Task, TaskFolder
+from workbench.tasks.staging import Prepared
+
+
+_NO_WALLS = "sandbox none: the agent's code runs with your rights and can read everything you can"
+
+
+@dataclass
+class Plan:
+    """What to run, resolved: everything that can be wrong has been found out before anything is started."""
+
+    folder: TaskFolder
+    variant: dict[str, str]
+    model: Model
+    agent: Agent
+    sandbox: Sandbox
+    environment: Environment
+    limits: RunLimits
+    store: Store
+    epoch: int = 1
+    listeners: list[Callable[[Event], None]] = field(default_factory=list)
+    on_text: Callable[[str], None] | None = None
+    on_output: Callable[[Output], None] | None = None
+
+    @property
+    def task(self) -> Task:
+        """What the task file says."""
+        return self.folder.task
+
+
+def plan(
+    task: str | TaskFolder,
+    *,
+    model: str | Model | Callable[..., Any] | None = None,
+    agent: str | Agent = "codeact",
+    sandbox: str = "local",
+    variant: dict[str, str] | None = None,
+    max_steps: int | None = None,
+    max_tokens: int | None = None,
+    timeout: float | None = None,
+    budget_usd: float | None = None,
+    epoch: int = 1,
+    base_url: str | None = None,
+    record: str | Path | None = None,
+    store: str | Path | Store | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    on_text: Callable[[str], None] | None = None,
+    on_output: Callable[[Output], None] | None = None,
+) -> Plan:
+    """Resolve the arguments of :func:`run` without starting anything.
+
+    Raises
+    ------
+    WorkbenchError
+        If anything is unknown, malformed or out of range.
+    """
+    folder = registry.find(task) if isinstance(task, str) else task
+    if sandbox == "none":
+        warnings.warn(_NO_WALLS, stacklevel=3)
+    if sandbox not in SANDBOXES:
+        raise UsageError(f"no sandbox is called {sandbox!r}", hint=f"there are: {', '.join(SANDBOXES)}")
+    for name, value in {"max_steps": max_steps, "max_tokens": max_tokens, "timeout": timeout, "budget_usd": budget_usd, "epoch": epoch}.items():
+        if value is not None and not value > 0:
+            raise UsageError(f"{name} is {value}, and must be more than 0")
+    interaction, declared = folder.task.interaction, folder.task.submission
+    limits = RunLimits(max_steps or interaction.max_steps, timeout or interaction.max_seconds, max_tokens, budget_usd)
+    return Plan(
+        folder,
+        folder.task.resolve_variant(variant or {}),
+        resolve(
+            model,
+            solution=lambda: (folder.solution(), folder.solution_answer()),
+            submission_path=declared.path if declared else None,
+            base_url=base_url,
+            record=Path(record) if record else None,
+        ),
+        agents.make(agent),
+        "none" if sandbox == "none" else "local",
+        environments.find(folder.task.environment.name),
+        limits,
+        store if isinstance(store, Store) else Store(store),
+        epoch,
+        [on_event] if on_event else [],
+        on_text,
+        on_output,
+    )
+
+
+def run(task: str | TaskFolder, **options: Any) -> RunResult:
+    """Run an agent at a task, grade what it hands in, and keep the record.
+
+    Parameters
+    ----------
+    task : str or TaskFolder
+        An id as ``workbench tasks list`` shows them, or the path of a task folder.
+    model : str, Model or callable, optional
+        Any litellm model string, ``oracle``, ``nop``, ``cassette:FILE``, ``function:MODULE:NAME``, or a function from
+        messages to text. By default ``WORKBENCH_MODEL``.
+    agent : str or Agent
+        ``codeact`` or ``codeact-tool``.
+    sandbox : str
+        ``local``; or ``none``, which has no walls and says so.
+    variant : dict of str to str, optional
+        The task's prompt variant.
+    max_steps, max_tokens : int, optional
+        Most model replies; most input and output tokens together.
+    timeout : float, optional
+        Seconds of work, grading apart.
+    budget_usd : float, optional
+        US dollars.
+    epoch : int
+        Which repetition this is.
+    base_url : str, optional
+        Of an OpenAI-compatible server.
+    record : path, optional
+        Record the model's traffic in this cassette.
+    store : path or Store, optional
+        Where the record is kept.
+    on_event, on_text, on_output : callable, optional
+        Called with each event, each piece of the model's text, and each output of the kernel.
+
+    Returns
+    -------
+    RunResult
+        Whatever the outcome: a limit, an error and Ctrl-C end a run with a status, not with an exception.
+
+    Raises
+    ------
+    WorkbenchError
+        If the arguments make no sense; nothing was started then.
+
+    Examples
+    --------
+    >>> import tempfile, workbench as wb
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     result = wb.run("refactoring/mistune-rename-escape", model="nop", store=f"{folder}/runs.duckdb")
+    >>> result.status, result.success
+    ('completed', False)
+    """
+    return background.wait(execute(plan(task, **options)))
+
+
+async def run_async(task: str | TaskFolder, **options: Any) -> RunResult:
+    """Like :func:`run`, for use in an event loop of your own."""
+    return await execute(plan(task, **options))
+
+
+async def execute(given: Plan) -> RunResult:
+    """Make the run of a plan: stage, work, freeze, grade, commit."""
+    started = time.monotonic()
+    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    result = _Result(given, run_id)
+    with contextlib.suppress(StoreError):
+        # ends the records of processes that were killed
+        await asyncio.to_thread(given.store.absorb)
+    files = await asyncio.to_thread(runtime.folder, run_id[-6:])
+    journal = await asyncio.to_thread(given.store.journal, run_id)
+
+    def emit(event: Event, *, durable: bool = False) -> None:
+        journal.write(event, durable=durable)
+        result.take(event)
+        for listener in given.listeners:
+            listener(event)
+
+    try:
+        emit(_started(given), durable=True)
+        if given.sandbox == "none":
+            emit(Noticed(kind="sandbox", message=_NO_WALLS))
+        if not given.environment.built:
+            emit(Noticed(kind="environment", message=f"building environment {given.environment.name}, once on this machine"))
+        prepared = await _prepare(given)
+        workspace = files / "workspace"
+        await asyncio.to_thread(_stage, given, prepared, workspace)
+        answer = await _work(given, workspace, result, emit)
+        if prepared is not None and result.status in ("completed", "limit"):
+            await _grade(given, prepared, workspace, files / "submission", answer, journal, emit)
+    except asyncio.CancelledError:
+        result.status = "interrupted"
+    except Exception as error:  # noqa: BLE001 - a bad run is data, not a crash
+        result.status, result.error = "error", classify(error)
+    finally:
+        result.seconds = time.monotonic() - started
+        emit(result.finished(), durable=True)
+        journal.close()
+        await asyncio.to_thread(shutil.rmtree, files, True)
+        # a store that is busy loses nothing: the journal is taken in later
+        with contextlib.suppress(StoreError):
+            await asyncio.to_thread(given.store.absorb)
+    return result.public()
+
+
+async def _prepare(given: Plan) -> Prepared | None:
+    await asyncio.to_thread(environments.build, given.environment)
+    if given.task.submission is None:
+        return None
+    return await staging.prepare(given.folder, given.environment, walled=given.sandbox != "none")
+
+
+def _stage(given: Plan, prepared: Prepared | None, workspace: Path) -> None:
+    workspace.mkdir(mode=0o700)
+    if prepared is not None:
+        staging.stage(given.folder, prepared, workspace)
+
+
+async def _work(given: Plan, workspace: Path, result: _Result, emit: Callable[..., None]) -> str | None:
+    """Let the agent work in a kernel of its own; when this returns or raises, the kernel is dead."""
+    task = given.task
+    began = time.monotonic()
+    kernel = KernelSession(
+        given.environment,
+        workspace,
+        sandbox=given.sandbox,
+        limits=staging.limits_of(task),
+        cell_seconds=task.environment.cell_seconds,
+        hide=task.environment.hide,
+    )
+    async with kernel:
+        emit(KernelStarted(environment_hash=given.environment.hash, walls=kernel.walls, missing=kernel.missing, seconds=time.monotonic() - began))
+        world = World(
+            instruction=given.folder.instruction(given.variant),
+            submission=_handing_in(task),
+            packages=environments.describe(given.environment),
+            needs_answer=task.submission is None or task.submission.kind == "answer",
+            model=given.model,
+            kernel=kernel,
+            limits=given.limits,
+            emit=emit,
+            on_text=given.on_text,
+            on_output=given.on_output,
+        )
+        result.spent = world.spent
+        try:
+            result.answer = await given.agent.work(world)
+        except LimitReached as reached:
+            result.status, result.limit = "limit", reached.limit
+    return result.answer
+
+
+async def _grade(
+    given: Plan, prepared: Prepared, workspace: Path, frozen_to: Path, answer: str | None, journal: Journal, emit: Callable[..., None]
+) -> None:
+    """Freeze what the dead kernel left, and have it graded where the agent never was."""
+    declared = given.task.submission
+    assert declared is not None
+    frozen_to.mkdir()
+    frozen = await asyncio.to_thread(submission.freeze, declared, workspace, answer, frozen_to)
+    artifact = await asyncio.to_thread(lambda: journal.artifact(frozen.archive()) if frozen.files else None)
+    emit(SubmissionFrozen(kind=declared.kind, files=frozen.files, answer=answer, invalid=frozen.invalid, artifact=artifact), durable=True)
+    emit(await grading.grade(given.folder, prepared, frozen, given.environment, walled=given.sandbox != "none"), durable=True)
+
+
+def _handing_in(task: Task) -> str:
+    declared = task.submission
+    if declared is None or declared.kind == "answer":
+        return "You are asked for an answer."
+    if declared.kind == "tree":
+        return f"What is in {declared.path or 'the working directory'} when you finish is graded."
+    return f"Your submission is the file {declared.path} in the working directory; it is graded when you finish."
+
+
+def _started(given: Plan) -> RunStarted:
+    task, limits = given.task, given.limits
+    return RunStarted(
+        task=task.id,
+        task_hash=given.folder.hash(),
+        family=task.family,
+        suite=task.suite,
+        variant=given.variant,
+        agent=given.agent.name,
+        model=given.model.name,
+        sandbox=given.sandbox,
+        environment=given.environment.name,
+        epoch=given.epoch,
+        limits={"steps": limits.steps, "seconds": limits.seconds, "tokens": limits.tokens, "cost_usd": limits.cost_usd},
+        instruction=given.folder.instruction(given.variant),
+        version=__version__,
+    )
+
+
+class _Result:
+    """Gathers a run's result from its events."""
+
+    def __init__(self, given: Plan, run_id: str) -> None:
+        self.given, self.run_id = given, run_id
+        self.status: RunStatus = "completed"
+        self.limit: str | None = None
+        self.error: Failure | None = None
+        self.answer: str | None = None
+        self.seconds = 0.0
+        self.spent = Spent()
+        self.walls: list[str] = []
+        self.missing: list[str] = []
+        self.scored: Scored | None = None
+
+    def take(self, event: Event) -> None:
+        """Note what ``event`` says of the result."""
+        if isinstance(event, KernelStarted):
+            self.walls, self.missing = event.walls, event.missing
+        elif isinstance(event, Scored):
+            self.scored = event
+
+    def finished(self) -> RunFinished:
+        """Return the run's last event."""
+        return RunFinished(
+            status=self.status,
+            limit=self.limit,
+            error=self.error,
+            success=self.scored.success if self.scored else None,
+            answer=self.answer,
+            steps=self.spent.steps,
+            tokens=self.spent.tokens,
+            cost_usd=self.spent.cost_usd,
+            seconds=self.seconds,
+        )
+
+    def public(self) -> RunResult:
+        """Return what the caller gets."""
+        metrics = self.scored.metrics if self.scored else []
+        primary = next((metric for metric in metrics if metric.primary), None)
+        given = self.given
+        return RunResult(
+            run_id=self.run_id,
+            task=given.task.id,
+            variant=given.variant,
+            agent=given.agent.name,
+            model=given.model.name,
+            sandbox=given.sandbox,
+            status=self.status,
+            limit=self.limit,
+            error=self.error,
+            success=self.scored.success if self.scored else None,
+            score=Score(metric=primary.metric, value=primary.value, normalised=primary.normalised) if primary else None,
+            metrics=metrics,
+            invalid=self.scored.invalid if self.scored else None,
+            answer=self.answer,
+            steps=self.spent.steps,
+            tokens=self.spent.tokens,
+            cost_usd=self.spent.cost_usd,
+            seconds=self.seconds,
+            walls=self.walls,
+            missing_walls=self.missing,
+            store=str(given.store.path),
+        )

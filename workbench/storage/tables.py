@@ -1,0 +1,128 @@
+"""From events to rows: what each event says in which table."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+Row = dict[str, Any]
+
+
+class Rows:
+    """Rows for the tables, taken from events in order.
+
+    Attributes
+    ----------
+    inserts : dict of str to list of dict
+        New rows a table.
+    updates : list of (str, dict)
+        Columns to set in ``runs``, by run.
+    artifacts : dict of str to (str, bytes)
+        Media type and content by SHA-256.
+    blobs : list of (str, str)
+        SHA-256 and media type of artifacts that lie beside the journal.
+    finished : set of str
+        Runs whose last event was seen.
+    """
+
+    def __init__(self) -> None:
+        self.inserts: dict[str, list[Row]] = {}
+        self.updates: list[tuple[str, Row]] = []
+        self.artifacts: dict[str, tuple[str, bytes]] = {}
+        self.blobs: list[tuple[str, str]] = []
+        self.finished: set[str] = set()
+
+    def add(self, event: Row) -> None:
+        """Take one event, as JSON gave it."""
+        kind = event["event"]
+        if kind == "observed":
+            event["observation"]["outputs"] = [self._detach(output) for output in event["observation"]["outputs"]]
+        fields = {key: value for key, value in event.items() if key not in ("run_id", "seq", "at", "event")}
+        self._insert("events", run_id=event["run_id"], seq=event["seq"], recorded_at=event["at"], event=kind, data=fields)
+        if (handler := _HANDLERS.get(kind)) is not None:
+            handler(self, event["run_id"], event["at"], fields)
+
+    def _insert(self, table: str, **row: Any) -> None:
+        self.inserts.setdefault(table, []).append(row)
+
+    def _detach(self, output: Row) -> Row:
+        data = {}
+        for mime, value in output["data"].items():
+            if mime in ("image/png", "image/jpeg") and isinstance(value, str):
+                content = base64.b64decode(value)
+                name = hashlib.sha256(content).hexdigest()
+                self.artifacts[name] = (mime, content)
+                data[mime] = {"artifact": name, "size": len(content)}
+            else:
+                data[mime] = value
+        return {**output, "data": data}
+
+    def run_started(self, run_id: str, at: str, data: Row) -> None:
+        """A run's row, still without its end."""
+        self._insert("runs", run_id=run_id, started_at=at, status="running", **data)
+
+    def kernel_started(self, run_id: str, _at: str, data: Row) -> None:
+        """The walls of the last kernel are the run's."""
+        self.updates.append((run_id, {"environment_hash": data["environment_hash"], "walls": data["walls"], "missing_walls": data["missing"]}))
+
+    def model_called(self, run_id: str, at: str, data: Row) -> None:
+        """A reply and what it cost."""
+        usage, failure = data.pop("usage"), data.pop("failure")
+        self._insert("model_calls", run_id=run_id, recorded_at=at, **data, **usage, error_message=failure and failure["message"])
+
+    def action_taken(self, run_id: str, at: str, data: Row) -> None:
+        """A code cell."""
+        self._insert("actions", run_id=run_id, recorded_at=at, position=data.pop("index"), **data)
+
+    def observed(self, run_id: str, _at: str, data: Row) -> None:
+        """What a cell showed."""
+        observation = dict(data["observation"])
+        error = observation.pop("error") or {}
+        self._insert(
+            "observations",
+            run_id=run_id,
+            step=data["step"],
+            position=data["index"],
+            error_name=error.get("name"),
+            error_value=error.get("value"),
+            traceback=error.get("traceback"),
+            **observation,
+        )
+
+    def step_finished(self, run_id: str, at: str, data: Row) -> None:
+        """A step's row exists once the step is complete."""
+        self._insert("steps", run_id=run_id, finished_at=at, **data)
+
+    def submission_frozen(self, _run_id: str, _at: str, data: Row) -> None:
+        """The submission itself is an artifact."""
+        if data["artifact"]:
+            self.blobs.append((data["artifact"], "application/x-tar"))
+
+    def scored(self, run_id: str, at: str, data: Row) -> None:
+        """A row a metric."""
+        for metric in data["metrics"]:
+            row = {"metric": metric["metric"], "is_primary": metric["primary"], **{key: metric[key] for key in ("value", "normalised", "success")}}
+            shared = {key: data[key] for key in ("invalid", "grader_hash", "details")}
+            self._insert("scores", run_id=run_id, recorded_at=at, **row, **shared)
+
+    def run_finished(self, run_id: str, at: str, data: Row) -> None:
+        """The end of a run, set in its row."""
+        error = data.pop("error") or {}
+        data["limit_reached"] = data.pop("limit")
+        self.updates.append((run_id, {"finished_at": at, **data, **{f"error_{key}": error.get(key) for key in ("kind", "message", "hint")}}))
+        self.finished.add(run_id)
+
+
+_HANDLERS: dict[str, Callable[[Rows, str, str, Row], None]] = {
+    "run_started": Rows.run_started,
+    "kernel_started": Rows.kernel_started,
+    "model_called": Rows.model_called,
+    "action_taken": Rows.action_taken,
+    "observed": Rows.observed,
+    "step_finished": Rows.step_finished,
+    "submission_frozen": Rows.submission_frozen,
+    "scored": Rows.scored,
+    "run_finished": Rows.run_finished,
+}

@@ -1,0 +1,122 @@
+"""Grading: a fresh sandbox, a frozen submission, and a verdict on a channel that printing cannot reach.
+
+A grader is a function ``grade(submission: Path, hidden: Path) -> dict`` in the task's hidden folder. ``submission``
+holds the submitted files at their workspace-relative paths. The result is
+``{"metrics": {name: number, ...}, "invalid": None or a reason, "details": {...}}``. A grader that must run submitted
+code does so with ``workbench_grading.run_submitted``, which confines it further.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import secrets
+import shutil
+import time
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from workbench.errors import GraderError, SandboxError
+from workbench.events import MetricValue, Scored
+from workbench.kernels import runtime, walls
+from workbench.kernels.environments import Environment
+from workbench.kernels.process import WalledProcess
+from workbench.tasks.spec import Metric, TaskFolder
+from workbench.tasks.staging import Prepared, limits_of
+from workbench.tasks.submission import Frozen
+
+_MOST_DETAILS = 64 * 1024
+
+
+class Report(BaseModel):
+    """What a grader returns."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    metrics: dict[str, float] = Field(default_factory=dict)
+    invalid: str | None = None
+    details: dict[str, Any] = Field(default_factory=dict)
+
+
+async def grade(folder: TaskFolder, prepared: Prepared, frozen: Frozen, environment: Environment, *, walled: bool = True) -> Scored:
+    """Return the verdict on ``frozen``; ``walled`` is False only under sandbox ``none``.
+
+    Raises
+    ------
+    GraderError
+        If the grader crashes, takes too long or answers nonsense. That is never a score.
+    """
+    started = time.monotonic()
+    report = Report(invalid=frozen.invalid) if frozen.invalid else await _ask(folder, prepared, frozen, environment, walled)
+    metrics = [score(metric, report) for metric in folder.task.metrics]
+    success = next(metric.success for metric in metrics if metric.primary)
+    return Scored(
+        metrics=metrics,
+        success=bool(success),
+        invalid=report.invalid,
+        grader_hash=prepared.grader_hash,
+        details=report.details,
+        seconds=time.monotonic() - started,
+    )
+
+
+def score(metric: Metric, report: Report) -> MetricValue:
+    """Return one metric of a report by the task's own rules.
+
+    Raises
+    ------
+    GraderError
+        If the report lacks the metric or its value is out of range.
+    """
+    if report.invalid is not None:
+        worst = metric.invalid if metric.invalid is not None and math.isfinite(metric.invalid) else None
+        return MetricValue(metric=metric.name, primary=metric.primary, value=worst, normalised=None, success=False if metric.success else None)
+    value = report.metrics.get(metric.name)
+    low, high = metric.range
+    if value is None or not math.isfinite(value) or not low <= value <= high:
+        raise GraderError(f"the grader gave {metric.name} = {value}, not a number from {low} to {high}", hint="the task's grader is at fault, not the run")
+    return MetricValue(metric=metric.name, primary=metric.primary, value=value, normalised=metric.normalised(value), success=metric.succeeds(value))
+
+
+async def _ask(folder: TaskFolder, prepared: Prepared, frozen: Frozen, environment: Environment, walled: bool) -> Report:
+    task = folder.task
+    limits = limits_of(task)
+    scratch = runtime.folder(f"g-{secrets.token_hex(4)}")
+    walls.let_read(frozen.root)
+    try:
+        mounts = [walls.Mount(prepared.hidden, "/grading/hidden"), walls.Mount(frozen.root, "/grading/submission")]
+        view = walls.View(environment, mounts)
+        arguments = ["/grading/hidden", "/grading/submission", task.grader.entry]
+        enclosure = await asyncio.to_thread(walls.enclose, walls.INSIDE / "grade.py", arguments, view, limits, scratch, walled=walled)
+        process = WalledProcess(enclosure, limits)
+        try:
+            await process.start()
+            line = await asyncio.wait_for(process.stdout.readline(), task.grader.timeout)
+        except TimeoutError:
+            raise GraderError(f"the grader of {task.id} took longer than {task.grader.timeout:g} s") from None
+        except ValueError:
+            raise GraderError(f"the grader of {task.id} answered more than can be read") from None
+        except SandboxError as error:
+            raise GraderError(f"the grader's sandbox: {error.message}", hint=error.hint) from None
+        finally:
+            await process.kill()
+        return _parse(task.id, line, process)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, scratch, True)
+
+
+def _parse(task: str, line: bytes, process: WalledProcess) -> Report:
+    if not line:
+        raise GraderError(f"the grader of {task} died: {process.why_dead()}")
+    answer = json.loads(line)
+    if "error" in answer:
+        raise GraderError(f"the grader of {task} failed: {answer['error'].strip().splitlines()[-1]}", hint=answer["error"][-1500:])
+    try:
+        report = Report.model_validate(answer["report"])
+    except ValidationError as error:
+        raise GraderError(f"the grader of {task} answered nonsense: {error}") from None
+    if len(json.dumps(report.details)) > _MOST_DETAILS:
+        report.details = {"left_out": "details of more than 64 KiB"}
+    return report

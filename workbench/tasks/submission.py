@@ -1,0 +1,147 @@
+"""Freezing a submission: copying what is graded out of a dead kernel's workspace, trusting nothing in it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import stat
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from workbench.events import FrozenFile
+from workbench.tasks.spec import Submission
+
+_SKIPPED = ("__pycache__", ".git", ".ipynb_checkpoints")
+"""Never part of a tree: compiled code could differ from its source, and the others are not the agent's work."""
+
+
+@dataclass
+class Frozen:
+    """A submission as it was when the kernel died.
+
+    Attributes
+    ----------
+    root : Path
+        A folder that holds the files at their workspace-relative paths; an answer is ``answer.txt``.
+    invalid : str or None
+        Why there is nothing to grade.
+    """
+
+    root: Path
+    files: list[FrozenFile] = field(default_factory=list)
+    answer: str | None = None
+    invalid: str | None = None
+
+    def archive(self) -> bytes:
+        """Return the files as a tar archive that depends on nothing but their paths and contents."""
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            for file in self.files:
+                info = tarfile.TarInfo(file.path)
+                info.size = file.size
+                archive.addfile(info, io.BytesIO((self.root / file.path).read_bytes()))
+        return buffer.getvalue()
+
+
+class _Invalid(Exception):
+    pass
+
+
+def freeze(submission: Submission, workspace: Path, answer: str | None, root: Path) -> Frozen:
+    """Copy what ``submission`` declares from ``workspace`` into the empty folder ``root``.
+
+    Symbolic links are never followed, at no place of a path; in a tree they are left out. What is neither file nor
+    folder, or larger than the task allows, makes the submission invalid, with the reason.
+    """
+    frozen = Frozen(root, answer=answer)
+    try:
+        if submission.kind == "answer":
+            if answer is None or not answer.strip():
+                raise _Invalid("no answer was given")
+            _keep(frozen, "answer.txt", answer.encode())
+        elif submission.kind == "tree":
+            _freeze_tree(submission, workspace, frozen)
+        else:
+            assert submission.path is not None
+            with _opened(workspace, submission.path) as descriptor:
+                _keep(frozen, submission.path, _read(descriptor, submission.path, submission.max_bytes))
+    except _Invalid as reason:
+        frozen.invalid = str(reason)
+    return frozen
+
+
+def _freeze_tree(submission: Submission, workspace: Path, frozen: Frozen) -> None:
+    top = submission.path or "."
+    left = submission.max_bytes
+    with _opened(workspace, top, folder=True) as descriptor:
+        for name, file in _walk(descriptor, PurePosixPath(top)):
+            if len(frozen.files) >= submission.max_files:
+                raise _Invalid(f"{top} has more than {submission.max_files} files")
+            data = _read(file, name, left)
+            left -= len(data)
+            _keep(frozen, name, data)
+    if not frozen.files:
+        raise _Invalid(f"{top} has no files")
+
+
+def _walk(folder: int, at: PurePosixPath, depth: int = 0) -> Iterator[tuple[str, int]]:
+    if depth > 64:
+        raise _Invalid(f"{at} is nested deeper than 64 folders")
+    for name in sorted(os.listdir(folder)):
+        mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+        if stat.S_ISDIR(mode) and name not in _SKIPPED:
+            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+            try:
+                yield from _walk(inner, at / name, depth + 1)
+            finally:
+                os.close(inner)
+        elif stat.S_ISREG(mode):
+            file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
+            try:
+                yield str(at / name), file
+            finally:
+                os.close(file)
+
+
+@contextlib.contextmanager
+def _opened(workspace: Path, path: str, *, folder: bool = False) -> Iterator[int]:
+    """Open ``path`` one part at a time, so that no part of it can be a link to elsewhere."""
+    # a pipe that nobody writes would block for ever if opened without O_NONBLOCK
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    handle = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        parts = PurePosixPath(path).parts
+        for position, part in enumerate(parts):
+            last = position == len(parts) - 1
+            try:
+                inner = os.open(part, flags | (os.O_DIRECTORY if folder or not last else 0), dir_fd=handle)
+            except FileNotFoundError:
+                raise _Invalid(f"{path} does not exist") from None
+            except OSError as error:
+                raise _Invalid(f"{path} is a symbolic link or not a {'folder' if folder else 'file'} ({error.strerror})") from None
+            os.close(handle)
+            handle = inner
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _read(descriptor: int, name: str, most: int) -> bytes:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise _Invalid(f"{name} is not a regular file")
+    with open(descriptor, "rb", closefd=False) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise _Invalid(f"{name} goes beyond the {most} bytes a submission may have")
+    return data
+
+
+def _keep(frozen: Frozen, name: str, data: bytes) -> None:
+    target = frozen.root / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(data)
+    frozen.files.append(FrozenFile(path=name, size=len(data), sha256=hashlib.sha256(data).hexdigest()))
