@@ -19,13 +19,14 @@ from workbench._version import __version__
 if TYPE_CHECKING:
     from workbench import tasks
     from workbench.errors import WorkbenchError
-    from workbench.runner import RunResult, run, run_async
+    from workbench.result import RunResult
+    from workbench.runner import run, run_async
     from workbench.storage.store import Store as store  # noqa: N813 - `wb.store()` reads like the verb it is
 
 _HOMES = {
     "run": ("workbench.runner", "run"),
     "run_async": ("workbench.runner", "run_async"),
-    "RunResult": ("workbench.runner", "RunResult"),
+    "RunResult": ("workbench.result", "RunResult"),
     "store": ("workbench.storage.store", "Store"),
     "tasks": ("workbench.tasks", None),
     "WorkbenchError": ("workbench.errors", "WorkbenchError"),

@@ -72,7 +72,7 @@ def wait(work: Coroutine[Any, Any, T], calls: Calls | None = None) -> T:
         tasks.append(asyncio.ensure_future(work))
         try:
             outcome.set_result(await tasks[0])
-        except BaseException as error:  # noqa: BLE001 - it is raised again where it is waited for
+        except BaseException as error:
             outcome.set_exception(error)
         finally:
             calls.end()

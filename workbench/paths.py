@@ -71,5 +71,7 @@ def store() -> Path:
     if chosen := os.environ.get("WORKBENCH_STORE"):
         return Path(chosen).expanduser().absolute()
     here = Path.cwd()
-    project = next((folder for folder in (here, *here.parents) if (folder / ".git").exists() or (folder / "pyproject.toml").is_file()), here)
+    project = next(
+        (folder for folder in (here, *here.parents) if (folder / ".git").exists() or (folder / "pyproject.toml").is_file()), here
+    )
     return project / "workbench.duckdb"

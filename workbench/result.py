@@ -83,8 +83,9 @@ class RunResult(BaseModel):
             + f"{self.seconds:.1f} s",
             "run": self.run_id,
         }
+        left = "text-align:left;vertical-align:top"
         cells = "".join(
-            f"<tr><th style='text-align:left;vertical-align:top'>{name}</th><td style='text-align:left;white-space:pre-wrap'>{html.escape(value)}</td></tr>"
+            f"<tr><th style='{left}'>{name}</th><td style='{left};white-space:pre-wrap'>{html.escape(value)}</td></tr>"
             for name, value in rows.items()
             if value
         )

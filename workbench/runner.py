@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from workbench import agents, background
 from workbench._version import __version__
@@ -41,7 +41,6 @@ from workbench.tasks import grading, registry, staging, submission
 from workbench.tasks.spec import Task, TaskFolder
 from workbench.tasks.staging import Prepared
 
-
 _NO_WALLS = "sandbox none: the agent's code runs with your rights and can read everything you can"
 
 
@@ -66,6 +65,26 @@ class Plan:
     def task(self) -> Task:
         """What the task file says."""
         return self.folder.task
+
+
+class Options(TypedDict, total=False):
+    """The options of :func:`run`, all of which may be left out."""
+
+    model: str | Model | Callable[..., Any] | None
+    agent: str | Agent
+    sandbox: str
+    variant: dict[str, str] | None
+    max_steps: int | None
+    max_tokens: int | None
+    timeout: float | None
+    budget_usd: float | None
+    epoch: int
+    base_url: str | None
+    record: str | Path | None
+    store: str | Path | Store | None
+    on_event: Callable[[Event], None] | None
+    on_text: Callable[[str], None] | None
+    on_output: Callable[[Output], None] | None
 
 
 def plan(
@@ -99,7 +118,13 @@ def plan(
         warnings.warn(_NO_WALLS, stacklevel=3)
     if sandbox not in SANDBOXES:
         raise UsageError(f"no sandbox is called {sandbox!r}", hint=f"there are: {', '.join(SANDBOXES)}")
-    for name, value in {"max_steps": max_steps, "max_tokens": max_tokens, "timeout": timeout, "budget_usd": budget_usd, "epoch": epoch}.items():
+    for name, value in {
+        "max_steps": max_steps,
+        "max_tokens": max_tokens,
+        "timeout": timeout,
+        "budget_usd": budget_usd,
+        "epoch": epoch,
+    }.items():
         if value is not None and not value > 0:
             raise UsageError(f"{name} is {value}, and must be more than 0")
     interaction, declared = folder.task.interaction, folder.task.submission
@@ -126,7 +151,7 @@ def plan(
     )
 
 
-def run(task: str | TaskFolder, **options: Any) -> RunResult:
+def run(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
     """Run an agent at a task, grade what it hands in, and keep the record.
 
     Parameters
@@ -180,7 +205,7 @@ def run(task: str | TaskFolder, **options: Any) -> RunResult:
     return background.wait(execute(plan(task, **options)))
 
 
-async def run_async(task: str | TaskFolder, **options: Any) -> RunResult:
+async def run_async(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
     """Like :func:`run`, for use in an event loop of your own."""
     return await execute(plan(task, **options))
 
@@ -216,7 +241,7 @@ async def execute(given: Plan) -> RunResult:
             await _grade(given, prepared, workspace, files / "submission", answer, journal, emit)
     except asyncio.CancelledError:
         result.status = "interrupted"
-    except Exception as error:  # noqa: BLE001 - a bad run is data, not a crash
+    except Exception as error:
         result.status, result.error = "error", classify(error)
     finally:
         result.seconds = time.monotonic() - started
@@ -255,7 +280,11 @@ async def _work(given: Plan, workspace: Path, result: _Result, emit: Callable[..
         hide=task.environment.hide,
     )
     async with kernel:
-        emit(KernelStarted(environment_hash=given.environment.hash, walls=kernel.walls, missing=kernel.missing, seconds=time.monotonic() - began))
+        emit(
+            KernelStarted(
+                environment_hash=given.environment.hash, walls=kernel.walls, missing=kernel.missing, seconds=time.monotonic() - began
+            )
+        )
         world = World(
             instruction=given.folder.instruction(given.variant),
             submission=_handing_in(task),

@@ -77,7 +77,7 @@ class CodeAct:
         import jinja2
 
         template = resources.files("workbench.agents").joinpath("prompts/codeact.md.j2").read_text(encoding="utf-8")
-        return jinja2.Template(template, undefined=jinja2.StrictUndefined).render(  # noqa: S701 - the result is text for a model, not HTML
+        text: str = jinja2.Template(template, undefined=jinja2.StrictUndefined).render(
             tool=bool(self._tools),
             workspace=world.kernel.inside,
             packages=world.packages,
@@ -87,6 +87,7 @@ class CodeAct:
             submission=world.submission,
             needs_answer=world.needs_answer,
         )
+        return text
 
     def _observed(self, world: World, reply: Reply, seen: list[tuple[Action, Observation]], notes: list[str]) -> list[Message]:
         """Return the messages that tell the model what its reply did; every tool call gets its own answer."""

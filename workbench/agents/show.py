@@ -16,7 +16,7 @@ _MOST_IMAGES = 4
 
 
 def as_text(observation: Observation, *, sees_images: bool, size: int = TEXT_SIZE) -> str:
-    """Return ``observation`` as a model reads it.
+    r"""Return ``observation`` as a model reads it.
 
     Examples
     --------
@@ -63,11 +63,12 @@ def images(observation: Observation) -> list[Image]:
 
 
 def trim_traceback(error: PythonError) -> str:
-    """Return the traceback without the frames inside installed packages, which tell a model little and cost much.
+    r"""Return the traceback without the frames inside installed packages, which tell a model little and cost much.
 
     Examples
     --------
-    >>> frames = ["Traceback (most recent call last)", "Cell In[1], line 1", "----> 1 f()", "File /x/site-packages/a.py:3, in f()", "      3 g()", "E: no"]
+    >>> frames = ["Traceback (most recent call last)", "Cell In[1], line 1", "----> 1 f()"]
+    >>> frames += ["File /x/site-packages/a.py:3, in f()", "      3 g()", "E: no"]
     >>> print(trim_traceback(PythonError(name="E", value="no", traceback="\\n".join(frames))))
     Traceback (most recent call last)
     Cell In[1], line 1

@@ -23,7 +23,9 @@ app.add_typer(environments.app, name="environments")
 
 
 @app.callback()
-def _root(version: bool = typer.Option(False, "--version", is_eager=True, help="Print the version and exit.", callback=lambda on: _version(on))) -> None:
+def _root(
+    version: bool = typer.Option(False, "--version", is_eager=True, help="Print the version and exit.", callback=lambda on: _version(on)),
+) -> None:
     pass
 
 

@@ -23,11 +23,15 @@ def demo(store: StoreOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json([result.model_dump(mode="json") for result in results])
         raise typer.Exit(0 if expected else FAILED)
-    table = Table("task", "model", "solved", "score", "steps", "seconds", title="The oracle plays each task's reference solution; nop does nothing.")
+    table = Table(
+        "task", "model", "solved", "score", "steps", "seconds", title="The oracle plays each task's reference solution; nop does nothing."
+    )
     for result in results:
         score = result.score
         shown = result.invalid or "-" if score is None or score.value is None else f"{score.metric} = {score.value:.4g}"
-        table.add_row(result.task, result.model, "[green]yes[/]" if result.success else "no", shown, str(result.steps), f"{result.seconds:.1f}")
+        table.add_row(
+            result.task, result.model, "[green]yes[/]" if result.success else "no", shown, str(result.steps), f"{result.seconds:.1f}"
+        )
     output.print(table)
     for result in results:
         if result.error:
@@ -35,9 +39,11 @@ def demo(store: StoreOption = None, as_json: JsonOption = False) -> None:
     output.print(f"\nEvery step is in [bold]{results[0].store}[/].", soft_wrap=True)
     output.print("What to do next:")
     output.print(f"  workbench runs show {results[0].run_id}", soft_wrap=True)
-    output.print(f"  workbench run {results[0].task} --model openai/gpt-4o          (or ollama/..., or any model litellm knows)", soft_wrap=True)
-    output.print('  python -c "import workbench as wb; print(wb.store().sql(\'FROM runs SELECT task, model, success\'))"', soft_wrap=True)
+    output.print(
+        f"  workbench run {results[0].task} --model openai/gpt-4o          (or ollama/..., or any model litellm knows)", soft_wrap=True
+    )
+    output.print("  python -c \"import workbench as wb; print(wb.store().sql('FROM runs SELECT task, model, success'))\"", soft_wrap=True)
     output.print("  jupyter lab notebooks/first_run.ipynb", soft_wrap=True)
     if not expected:
-        output.print("[bold red]The demo did not come out as it should: the oracle must solve each task and nop none.[/] workbench doctor may say why.")
+        output.print("[bold red]Not as it should be: the oracle must solve each task and nop none.[/] workbench doctor may say why.")
         raise typer.Exit(FAILED)

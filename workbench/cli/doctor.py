@@ -70,7 +70,9 @@ def _show(found: dict[str, Any]) -> None:
         for attempt in found["attempts"]:
             verdict = "[green]refused[/]" if attempt["refused"] else "[bold red]got through[/]"
             output.print(f"  {verdict}  {attempt['what']}  [dim]{escape(attempt['answer'])}[/]", soft_wrap=True)
-    output.print("\nenvironments: " + ", ".join(f"{name} ({'built' if built else 'not built'})" for name, built in found["environments"].items()))
+    output.print(
+        "\nenvironments: " + ", ".join(f"{name} ({'built' if built else 'not built'})" for name, built in found["environments"].items())
+    )
     output.print(f"model: {found['model'] or 'none set (WORKBENCH_MODEL); --model oracle works without'}", soft_wrap=True)
     output.print(f"store: {escape(found['store'])}", soft_wrap=True)
     output.print(f"cache: {escape(found['cache'])}", soft_wrap=True)

@@ -20,7 +20,12 @@ def list_(as_json: JsonOption = False) -> None:
 
     found = [environments.find(name) for name in environments.names()]
     if as_json:
-        print_json([{"name": each.name, "built": each.built, "hash": each.hash, "prefix": str(each.prefix), "packages": each.packages} for each in found])
+        print_json(
+            [
+                {"name": each.name, "built": each.built, "hash": each.hash, "prefix": str(each.prefix), "packages": each.packages}
+                for each in found
+            ]
+        )
         return
     table = Table("environment", "built", "holds")
     for each in found:

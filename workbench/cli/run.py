@@ -13,14 +13,18 @@ from workbench.errors import UsageError
 from workbench.events import Event, KernelStarted, ModelCalled, Noticed, Observed, RunStarted, Scored, StepFinished
 from workbench.result import RunResult
 
-StoreOption = Annotated[Path | None, typer.Option("--store", help="The store file; by default WORKBENCH_STORE, else workbench.duckdb in the project folder.")]
+StoreOption = Annotated[
+    Path | None, typer.Option("--store", help="The store file; by default WORKBENCH_STORE, else workbench.duckdb in the project folder.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")]
 
 
 def run(
     task: Annotated[str, typer.Argument(help="A task's id, or the path of a task folder.")],
     agent: Annotated[str, typer.Option(help="codeact or codeact-tool.")] = "codeact",
-    model: Annotated[str | None, typer.Option(help="A litellm model, oracle, nop, cassette:FILE or function:MODULE:NAME; by default WORKBENCH_MODEL.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A litellm model, oracle, nop, cassette:FILE or function:MODULE:NAME; by default WORKBENCH_MODEL.")
+    ] = None,
     sandbox: Annotated[str, typer.Option(help="local; or none, which has no walls.")] = "local",
     variant: Annotated[list[str] | None, typer.Option(metavar="AXIS=VALUE", help="The task's prompt variant; may be given again.")] = None,
     max_steps: Annotated[int | None, typer.Option(help="Most model replies.")] = None,
@@ -93,7 +97,9 @@ class Progress:
                 self._line(f"kernel ready in {event.seconds:.1f} s, behind: {'; '.join(event.walls) or 'no wall'}")
             case ModelCalled():
                 retried = "".join(f", {attempt.status}" for attempt in event.attempts if attempt.status != "ok")
-                self._line(f"step {event.step}: model {event.seconds:.1f} s{retried}" + (f": {event.failure.message}" if event.failure else ""))
+                self._line(
+                    f"step {event.step}: model {event.seconds:.1f} s{retried}" + (f": {event.failure.message}" if event.failure else "")
+                )
             case Observed():
                 observation = event.observation
                 named = f" ({observation.error.name})" if observation.error else ""

@@ -27,7 +27,9 @@ ORDER BY r.run_id DESC LIMIT ?
 
 @app.command("list")
 def list_(
-    limit: Annotated[int, typer.Option("--last", min=1, help="How many, the newest first.")] = 20, store: StoreOption = None, as_json: JsonOption = False
+    limit: Annotated[int, typer.Option("--last", min=1, help="How many, the newest first.")] = 20,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """List the newest runs."""
     from workbench.storage.store import Store
@@ -36,7 +38,18 @@ def list_(
     if as_json:
         print_json(rows)
         return
-    table = Table(Column("run", no_wrap=True), Column("task", overflow="fold"), "model", "status", "solved", "score", "steps", "cost", "seconds", box=SIMPLE)
+    table = Table(
+        Column("run", no_wrap=True),
+        Column("task", overflow="fold"),
+        "model",
+        "status",
+        "solved",
+        "score",
+        "steps",
+        "cost",
+        "seconds",
+        box=SIMPLE,
+    )
     for row in rows:
         solved = {None: "-", True: "[green]yes[/]", False: "no"}[row["success"]]
         score = "-" if row["value"] is None else f"{row['metric']} {row['value']:.4g}"
@@ -76,7 +89,9 @@ def show(
                 output.print(f"[yellow]told the model: {escape(note)}[/]", soft_wrap=True)
     output.rule("end", align="left")
     for score in record["scores"]:
-        output.print(f"{score['metric']} = {score['value']}" + (f"  invalid: {escape(score['invalid'])}" if score["invalid"] else ""), soft_wrap=True)
+        output.print(
+            f"{score['metric']} = {score['value']}" + (f"  invalid: {escape(score['invalid'])}" if score["invalid"] else ""), soft_wrap=True
+        )
     if run["error_message"]:
         output.print(f"[red]{run['error_kind']} error: {escape(run['error_message'])}[/]", soft_wrap=True)
     output.print(f"solved: {run['success']}, {run['steps']} steps, {run['tokens']} tokens")
@@ -96,7 +111,13 @@ def load(store: Any, run_id: str) -> dict[str, Any]:
         raise StoreError(f"{what} in {store.path} with an id that begins with {run_id!r}", hint="workbench runs list shows the newest")
     of = [found[0]["run_id"]]
     record: dict[str, Any] = {"run": found[0]}
-    for table, order in {"steps": "step", "model_calls": "step", "actions": "step, position", "observations": "step, position", "scores": "metric"}.items():
+    for table, order in {
+        "steps": "step",
+        "model_calls": "step",
+        "actions": "step, position",
+        "observations": "step, position",
+        "scores": "metric",
+    }.items():
         record[table] = store.rows(f"SELECT * FROM {table} WHERE run_id = ? ORDER BY {order}", of)  # noqa: S608 - names are ours
     seen = {(row["step"], row["position"]): row for row in record["observations"]}
     for action in record["actions"]:

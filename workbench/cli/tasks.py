@@ -22,7 +22,12 @@ def list_(family: Annotated[str | None, typer.Option(help="Only this family.")] 
 
     tasks = [folder.task for folder in load_all() if family in (None, folder.task.family)]
     if as_json:
-        print_json([{"id": task.id, "family": task.family, "suite": task.suite, "summary": task.summary, "variants": task.variants} for task in tasks])
+        print_json(
+            [
+                {"id": task.id, "family": task.family, "suite": task.suite, "summary": task.summary, "variants": task.variants}
+                for task in tasks
+            ]
+        )
         return
     table = Table(Column("task", overflow="fold"), "variants", "summary", box=SIMPLE)
     for task in tasks:

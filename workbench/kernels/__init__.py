@@ -1,0 +1,1 @@
+"""Kernels: environments, walls, processes and sessions."""

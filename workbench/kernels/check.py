@@ -49,7 +49,9 @@ async def check(environment: Environment) -> WallCheck:
         arguments = [str(secret), str(os.getpid()), str(server.getsockname()[1])]
         limits = Limits()
         try:
-            enclosure = await asyncio.to_thread(walls.enclose, walls.INSIDE / "probe.py", arguments, walls.View(environment), limits, scratch)
+            enclosure = await asyncio.to_thread(
+                walls.enclose, walls.INSIDE / "probe.py", arguments, walls.View(environment), limits, scratch
+            )
             process = WalledProcess(enclosure, limits)
             try:
                 await process.start()

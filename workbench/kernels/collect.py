@@ -93,7 +93,14 @@ class Collector:
         Called with each output as it arrives; streams arrive in pieces.
     """
 
-    def __init__(self, *, text_size: int = 200_000, image_bytes: int = 2 * 2**20, most_outputs: int = 50, on_output: Callable[[Output], None] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        text_size: int = 200_000,
+        image_bytes: int = 2 * 2**20,
+        most_outputs: int = 50,
+        on_output: Callable[[Output], None] | None = None,
+    ) -> None:
         self.received = 0
         """Bytes of payload seen so far."""
         self.dropped = 0
@@ -115,11 +122,15 @@ class Collector:
                     self._changes(changes)
                 elif bundle := self._bounded(data):
                     transient = content.get("transient")
-                    self._show("result" if kind == "execute_result" else "display", bundle, transient if isinstance(transient, dict) else {}, kind)
+                    self._show(
+                        "result" if kind == "execute_result" else "display", bundle, transient if isinstance(transient, dict) else {}, kind
+                    )
             case "error", {"ename": str(name), "evalue": str(value), "traceback": list(lines)}:
                 text = plain("\n".join(map(str, lines)))
                 self.received += len(text)
-                self._error = PythonError(name=plain(name)[:200], value=cut_middle(plain(value), 4000), traceback=cut_middle(text, self._text_size))
+                self._error = PythonError(
+                    name=plain(name)[:200], value=cut_middle(plain(value), 4000), traceback=cut_middle(text, self._text_size)
+                )
 
     def _stream(self, name: Any, text: str) -> None:
         text = plain(text)
@@ -174,7 +185,9 @@ class Collector:
     def _changes(self, content: dict[str, Any]) -> None:
         found = content.get("changes")
         self._namespace = [
-            NamespaceChange(name=plain(str(item.get("name")))[:100], change=item["change"], summary=plain(str(item.get("summary", "")))[:200])
+            NamespaceChange(
+                name=plain(str(item.get("name")))[:100], change=item["change"], summary=plain(str(item.get("summary", "")))[:200]
+            )
             for item in (found if isinstance(found, list) else [])[:50]
             if isinstance(item, dict) and item.get("change") in ("new", "changed", "deleted")
         ]

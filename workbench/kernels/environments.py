@@ -111,7 +111,9 @@ def find(name: str) -> Environment:
         raise UsageError(f"{file}: {error}") from None
     version = ".".join(map(str, sys.version_info[:3]))
     if version not in accepted:
-        raise UsageError(f"environment {name} takes Python {definition.python}, this is {version}", hint="run workbench with another Python")
+        raise UsageError(
+            f"environment {name} takes Python {definition.python}, this is {version}", hint="run workbench with another Python"
+        )
     digest = hashlib.sha256((folder / definition.lock).read_bytes())
     digest.update(f"{sys.version}\0{sys.platform}\0{Path(sys.base_prefix).resolve()}".encode())
     key = digest.hexdigest()[:16]
@@ -156,14 +158,25 @@ def build(environment: Environment) -> Environment:
         return environment
     environment.prefix.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{environment.prefix}.lock"):
-        if environment.built:
+        if (environment.prefix / _DONE).is_file():
             return environment
         shutil.rmtree(environment.prefix, ignore_errors=True)
         lock = environment.definition / "requirements.lock"
         interpreter = environment.base_prefix / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
         base = interpreter if interpreter.exists() else Path(sys.executable)
         uv("venv", "--quiet", "--no-project", "--python", str(base), str(environment.prefix))
-        uv("pip", "sync", "--quiet", "--python", str(environment.python), "--require-hashes", "--compile-bytecode", "--only-binary", ":all:", str(lock))
+        uv(
+            "pip",
+            "sync",
+            "--quiet",
+            "--python",
+            str(environment.python),
+            "--require-hashes",
+            "--compile-bytecode",
+            "--only-binary",
+            ":all:",
+            str(lock),
+        )
         (environment.prefix / _DONE).touch()
     return environment
 

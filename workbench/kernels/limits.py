@@ -86,14 +86,14 @@ class Cgroup:
             own = Path("/proc/self/cgroup").read_text() if own is None else own
         except OSError:
             return None
-        points = {}
+        points: dict[str, Path] = {}
         for line in mounts.splitlines():
             _, point, kind, options = line.split()[:4]
             if kind == "cgroup2":
                 points.setdefault("unified", Path(point))
             elif kind == "cgroup":
                 points.update({option: Path(point) for option in options.split(",") if option in ("memory", "pids")})
-        paths = {}
+        paths: dict[str, str] = {}
         for line in own.splitlines():
             number, controllers, path = line.split(":", 2)
             for controller in controllers.split(",") if controllers else ["unified"] if number == "0" else []:

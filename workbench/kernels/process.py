@@ -92,12 +92,15 @@ class WalledProcess:
             limit=2**24,
         )
         self._tasks.append(asyncio.create_task(self._keep_tail()))
-        report = {}
+        report: dict[str, list[str]] = {}
         with contextlib.suppress(TimeoutError, ValueError):
             report = json.loads(await asyncio.wait_for(self.stdout.readline(), _REPORT_SECONDS) or "null") or {}
         if "walls" not in report:
             await self.kill()
-            raise SandboxError(f"the sandbox did not start: {self.log[-600:] or f'exit code {self.returncode}'}", hint="workbench doctor says what is missing")
+            raise SandboxError(
+                f"the sandbox did not start: {self.log[-600:] or f'exit code {self.returncode}'}",
+                hint="workbench doctor says what is missing",
+            )
         self.walls += report["walls"]
         self.missing += report["missing"]
         self._tasks.append(asyncio.create_task(self._watch()))

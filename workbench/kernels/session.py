@@ -115,7 +115,9 @@ class KernelSession:
             If it cannot be walled, does not start, or does not answer.
         """
         if not self.environment.built:
-            raise SandboxError(f"environment {self.environment.name} is not built", hint=f"workbench environments build {self.environment.name}")
+            raise SandboxError(
+                f"environment {self.environment.name} is not built", hint=f"workbench environments build {self.environment.name}"
+            )
         self._folder = runtime.folder(f"k-{secrets.token_hex(4)}")
         connection = self._folder / "c"
         connection.mkdir(mode=0o700)
@@ -124,9 +126,19 @@ class KernelSession:
         # what a hostile kernel sends in one piece must not fill this process's memory
         context = zmq.asyncio.Context()
         context.setsockopt(zmq.MAXMSGSIZE, _MESSAGE_BYTES)
-        self._manager = _Manager(context=context, transport="ipc", ip=str(connection / "k"), connection_file=str(connection / "kernel.json"), shutdown_wait_time=0)
+        self._manager = _Manager(
+            context=context,
+            transport="ipc",
+            ip=str(connection / "k"),
+            connection_file=str(connection / "kernel.json"),
+            shutdown_wait_time=0,
+        )
         self._manager.spec = KernelSpec(
-            argv=[], display_name="workbench", language="python", interrupt_mode="message", metadata={"kernel_provisioner": self._provisioner()}
+            argv=[],
+            display_name="workbench",
+            language="python",
+            interrupt_mode="message",
+            metadata={"kernel_provisioner": self._provisioner()},
         )
         try:
             await self._manager.start_kernel()
@@ -170,12 +182,16 @@ class KernelSession:
             try:
                 message: dict[str, Any] = await get(timeout=1)
                 # what agents can send is not to be trusted to have even a header
-                if isinstance(message["parent_header"], dict) and isinstance(message["content"], dict) and isinstance(message["msg_type"], str):
+                if (
+                    isinstance(message["parent_header"], dict)
+                    and isinstance(message["content"], dict)
+                    and isinstance(message["msg_type"], str)
+                ):
                     return message
                 continue
             except Empty:
                 pass
-            except Exception:  # noqa: BLE001, S112 - a forged message may fail to parse in any way, and is then no message
+            except Exception:
                 await asyncio.sleep(0)
                 continue
             if not await self._manager.is_alive():

@@ -135,7 +135,15 @@ def protection() -> Protection:
 
 
 def _namespaces() -> list[str]:
-    arguments = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--die-with-parent", "--new-session"]
+    arguments = [
+        "--unshare-pid",
+        "--unshare-net",
+        "--unshare-ipc",
+        "--unshare-uts",
+        "--unshare-cgroup-try",
+        "--die-with-parent",
+        "--new-session",
+    ]
     if os.geteuid() == 0:
         # root needs no user namespace to make the others, and keeps just what it takes to become nobody in particular
         return [*arguments, "--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
@@ -230,7 +238,9 @@ def _bubblewrap(program: Path, arguments: Sequence[str], view: View, limits: Lim
         else:
             show(mount.host, Path(mount.inside))
     bwrap += ["--remount-ro", "/dev", "--remount-ro", "/"]
-    bwrap += _launch(program.name, arguments, view.cwd, environment, limits, Path("/opt/workbench"), uid=uid, readable=readable, writable=writable)
+    bwrap += _launch(
+        program.name, arguments, view.cwd, environment, limits, Path("/opt/workbench"), uid=uid, readable=readable, writable=writable
+    )
     return Enclosure(bwrap, {"PATH": os.defpath}, uid, list(given.walls), list(given.missing))
 
 
@@ -238,10 +248,20 @@ def _supervised(program: Path, arguments: Sequence[str], view: View, limits: Lim
     """Without namespaces every path is the machine's own; what is not named cannot be opened."""
     environment = view.environment
     temporary = scratch / "tmp"
-    system = [path for path in (*_SYSTEM, *(f"/etc/{name}" for name in _ETC), "/etc/passwd", "/etc/group", "/proc/self", "/dev") if Path(path).exists()]
+    system = [
+        path
+        for path in (*_SYSTEM, *(f"/etc/{name}" for name in _ETC), "/etc/passwd", "/etc/group", "/proc/self", "/dev")
+        if Path(path).exists()
+    ]
     environ = inside_environ(environment, _on_host(view.cwd, view.mounts), str(temporary))
     policy = {
-        "fs_readable": [*system, str(environment.base_prefix), str(environment.prefix), str(INSIDE), *(str(m.host) for m in view.mounts if not m.writable)],
+        "fs_readable": [
+            *system,
+            str(environment.base_prefix),
+            str(environment.prefix),
+            str(INSIDE),
+            *(str(m.host) for m in view.mounts if not m.writable),
+        ],
         "fs_writable": [str(temporary), "/dev/null", *(str(m.host) for m in view.mounts if m.writable)],
         "fs_denied": [*map(str, masked(environment)), *(str(environment.site_packages / name) for name in view.hide)],
         "max_memory": limits.memory,
@@ -261,7 +281,9 @@ def _unwalled(program: Path, arguments: Sequence[str], view: View, limits: Limit
     cwd = _on_host(view.cwd, view.mounts)
     argv = _launch(program.name, [_on_host(each, view.mounts) for each in arguments], cwd, view.environment, limits, INSIDE)
     # the user's variables are kept out all the same: no key ever enters a kernel
-    return Enclosure(argv, inside_environ(view.environment, cwd, str(scratch / "tmp")), None, [], ["every wall: sandbox none was asked for"])
+    return Enclosure(
+        argv, inside_environ(view.environment, cwd, str(scratch / "tmp")), None, [], ["every wall: sandbox none was asked for"]
+    )
 
 
 def _on_host(path: str, mounts: Sequence[Mount]) -> str:
@@ -298,7 +320,12 @@ def _launch(
 def masked(environment: Environment) -> list[Path]:
     """Return the folders within what is shown that must not be: packages of other environments, and all private data."""
     base = environment.base_prefix
-    candidates = [*base.glob("lib/python3*/site-packages"), *base.glob("lib/python3*/dist-packages"), Path("/usr/src"), Path("/usr/local/src")]
+    candidates = [
+        *base.glob("lib/python3*/site-packages"),
+        *base.glob("lib/python3*/dist-packages"),
+        Path("/usr/src"),
+        Path("/usr/local/src"),
+    ]
     for folder in (Path("/usr/lib"), Path("/usr/local/lib")):
         candidates += [*folder.glob("python3*/dist-packages"), *folder.glob("python3*/site-packages")]
     shown = [Path("/usr"), base, environment.prefix]
@@ -307,7 +334,7 @@ def masked(environment: Environment) -> list[Path]:
     return sorted(path for path in set(found) if any(path.is_relative_to(above) for above in shown))
 
 
-def inside_environ(environment: Environment, cwd: str, temporary: str = "/tmp") -> dict[str, str]:
+def inside_environ(environment: Environment, cwd: str, temporary: str = "/tmp") -> dict[str, str]:  # noqa: S108
     """Return the whole environment of a sandboxed process; nothing of the user's is carried over.
 
     Numeric libraries get one thread: a process that has run an OpenMP region with several cannot be forked safely.

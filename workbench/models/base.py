@@ -37,6 +37,8 @@ class Model(Protocol):
     sees_images: bool
     """Whether figures are passed on as pictures, or only described."""
 
-    async def reply(self, messages: Sequence[Message], *, tools: Sequence[Tool] = (), on_text: Callable[[str], None] | None = None) -> Reply:
+    async def reply(
+        self, messages: Sequence[Message], *, tools: Sequence[Tool] = (), on_text: Callable[[str], None] | None = None
+    ) -> Reply:
         """Return the model's reply; with ``on_text``, stream the text to it as it arrives."""
         ...

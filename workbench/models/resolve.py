@@ -49,7 +49,10 @@ def resolve(
 
 
 def _resolve(
-    given: str | Model | Callable[..., Any] | None, solution: Callable[[], tuple[list[str], str | None]], submission_path: str | None, base_url: str | None
+    given: str | Model | Callable[..., Any] | None,
+    solution: Callable[[], tuple[list[str], str | None]],
+    submission_path: str | None,
+    base_url: str | None,
 ) -> Model:
     given = given if given is not None else os.environ.get("WORKBENCH_MODEL") or None
     if given is None:

@@ -24,7 +24,9 @@ def _options(function: Any) -> Any:
     """Add the options that both magics take."""
     for option in reversed(
         [
-            argument("--model", "-m", help="a litellm model, oracle, nop, cassette:FILE or function:MODULE:NAME; by default WORKBENCH_MODEL"),
+            argument(
+                "--model", "-m", help="a litellm model, oracle, nop, cassette:FILE or function:MODULE:NAME; by default WORKBENCH_MODEL"
+            ),
             argument("--agent", default="codeact", help="codeact or codeact-tool"),
             argument("--sandbox", default="local", help="local; or none, which has no walls"),
             argument("--max-steps", type=int, help="most model replies"),
@@ -74,7 +76,7 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
         if action == "show":
             from IPython.display import Markdown
 
-            return Markdown(_or_usage(lambda: _instruction(find(name))))  # type: ignore[no-untyped-call]
+            return Markdown(_or_usage(lambda: _instruction(find(name))))
         bad = [pair for pair in pairs if "=" not in pair]
         if bad:
             raise MagicUsageError(f"--variant {bad[0]} has no '=': write AXIS=VALUE, for example level=lazy")

@@ -41,7 +41,7 @@ class LiveView:
 
         bundle = {"text/plain": "\n".join(self._lines), "text/html": "".join(self._parts)}
         if self._handle is None:
-            self._handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+            self._handle = display(bundle, raw=True, display_id=True)
         else:
             self._handle.update(bundle, raw=True)
 
@@ -51,7 +51,11 @@ class LiveView:
                 text = f"run {event.run_id}: {event.model}, sandbox {event.sandbox}"
                 return _note(text), text
             case KernelStarted():
-                text = f"kernel ready in {event.seconds:.1f} s behind {len(event.walls)} walls" if event.walls else "kernel ready, behind no wall at all"
+                text = (
+                    f"kernel ready in {event.seconds:.1f} s behind {len(event.walls)} walls"
+                    if event.walls
+                    else "kernel ready, behind no wall at all"
+                )
                 return _note(text, title="; ".join(event.walls)), text
             case Noticed():
                 return _note(f"note: {event.message}"), f"note: {event.message}"
@@ -85,7 +89,8 @@ def _observation(observation: Observation) -> tuple[str, str]:
     for output in observation.outputs:
         picture = next((mime for mime in ("image/png", "image/jpeg") if mime in output.data), None)
         if picture:
-            parts.append(f"<img style='max-width:100%;background:white' alt='figure' src='data:{picture};base64,{html.escape(str(output.data[picture]), quote=True)}'>")
+            source = f"data:{picture};base64,{html.escape(str(output.data[picture]), quote=True)}"
+            parts.append(f"<img style='max-width:100%;background:white' alt='figure' src='{source}'>")
             lines.append("[figure]")
         elif output.text.strip():
             shown = cut_middle(output.text.rstrip(), _TEXT_SIZE)

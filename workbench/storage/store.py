@@ -52,7 +52,9 @@ class Store:
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = Path(path).expanduser().absolute() if path is not None else paths.store()
         if not self.path.parent.is_dir():
-            raise StoreError(f"cannot make the store {self.path}: its folder does not exist", hint="make the folder, or name another with --store")
+            raise StoreError(
+                f"cannot make the store {self.path}: its folder does not exist", hint="make the folder, or name another with --store"
+            )
         self.journals = self.path.with_name(self.path.name + ".journals")
 
     def __repr__(self) -> str:
@@ -148,7 +150,9 @@ class Store:
                 with connection:
                     yield connection
         except Timeout:
-            raise StoreError(f"the store {self.path} has been busy for {_WAIT_SECONDS} s", hint="a long query may be running; try again") from None
+            raise StoreError(
+                f"the store {self.path} has been busy for {_WAIT_SECONDS} s", hint="a long query may be running; try again"
+            ) from None
 
     def _migrate(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER, applied_at TIMESTAMP)")
@@ -192,7 +196,8 @@ class Store:
                 artifacts[name] = (media_type, blob.read_bytes())
         for name, (media_type, data) in artifacts.items():
             connection.execute(
-                "INSERT INTO artifacts SELECT ?, ?, ?, ? WHERE NOT EXISTS (FROM artifacts WHERE sha256 = ?)", [name, media_type, len(data), data, name]
+                "INSERT INTO artifacts SELECT ?, ?, ?, ? WHERE NOT EXISTS (FROM artifacts WHERE sha256 = ?)",
+                [name, media_type, len(data), data, name],
             )
         connection.execute("DELETE FROM journals WHERE run_id = ?", [run_id])
         connection.execute("INSERT INTO journals VALUES (?, ?)", [run_id, size])
@@ -217,7 +222,9 @@ class Store:
         events = [json.loads(line) for line in data[:end].splitlines()]
         calls = [event for event in events if event["event"] == "model_called"]
         costs = [call["cost_usd"] for call in calls if call["cost_usd"] is not None]
-        error = Failure(kind="user", message="the process that made this run was killed", hint="what it had finished is here; run the task again")
+        error = Failure(
+            kind="user", message="the process that made this run was killed", hint="what it had finished is here; run the task again"
+        )
         with Journal(path.parent, path.name.removesuffix(SUFFIX)) as journal:
             journal.write(
                 RunFinished(
@@ -256,7 +263,9 @@ def _read(path: Path, offset: int) -> tuple[Rows, int]:
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any]]) -> None:
     """Insert ``rows`` in one statement: a hundred times faster than a statement each."""
-    columns = connection.execute("SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index", [table]).fetchall()
+    columns = connection.execute(
+        "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index", [table]
+    ).fetchall()
     if unknown := {key for row in rows for key in row} - {name for name, _ in columns}:
         raise StoreError(f"table {table} has no column {', '.join(sorted(unknown))}")
     shape = json.dumps([dict(columns)])

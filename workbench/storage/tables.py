@@ -65,7 +65,9 @@ class Rows:
 
     def kernel_started(self, run_id: str, _at: str, data: Row) -> None:
         """The walls of the last kernel are the run's."""
-        self.updates.append((run_id, {"environment_hash": data["environment_hash"], "walls": data["walls"], "missing_walls": data["missing"]}))
+        self.updates.append(
+            (run_id, {"environment_hash": data["environment_hash"], "walls": data["walls"], "missing_walls": data["missing"]})
+        )
 
     def model_called(self, run_id: str, at: str, data: Row) -> None:
         """A reply and what it cost."""
@@ -103,7 +105,11 @@ class Rows:
     def scored(self, run_id: str, at: str, data: Row) -> None:
         """A row a metric."""
         for metric in data["metrics"]:
-            row = {"metric": metric["metric"], "is_primary": metric["primary"], **{key: metric[key] for key in ("value", "normalised", "success")}}
+            row = {
+                "metric": metric["metric"],
+                "is_primary": metric["primary"],
+                **{key: metric[key] for key in ("value", "normalised", "success")},
+            }
             shared = {key: data[key] for key in ("invalid", "grader_hash", "details")}
             self._insert("scores", run_id=run_id, recorded_at=at, **row, **shared)
 
@@ -111,7 +117,9 @@ class Rows:
         """The end of a run, set in its row."""
         error = data.pop("error") or {}
         data["limit_reached"] = data.pop("limit")
-        self.updates.append((run_id, {"finished_at": at, **data, **{f"error_{key}": error.get(key) for key in ("kind", "message", "hint")}}))
+        self.updates.append(
+            (run_id, {"finished_at": at, **data, **{f"error_{key}": error.get(key) for key in ("kind", "message", "hint")}})
+        )
         self.finished.add(run_id)
 
 

@@ -72,12 +72,18 @@ def score(metric: Metric, report: Report) -> MetricValue:
     """
     if report.invalid is not None:
         worst = metric.invalid if metric.invalid is not None and math.isfinite(metric.invalid) else None
-        return MetricValue(metric=metric.name, primary=metric.primary, value=worst, normalised=None, success=False if metric.success else None)
+        return MetricValue(
+            metric=metric.name, primary=metric.primary, value=worst, normalised=None, success=False if metric.success else None
+        )
     value = report.metrics.get(metric.name)
     low, high = metric.range
     if value is None or not math.isfinite(value) or not low <= value <= high:
-        raise GraderError(f"the grader gave {metric.name} = {value}, not a number from {low} to {high}", hint="the task's grader is at fault, not the run")
-    return MetricValue(metric=metric.name, primary=metric.primary, value=value, normalised=metric.normalised(value), success=metric.succeeds(value))
+        raise GraderError(
+            f"the grader gave {metric.name} = {value}, not a number from {low} to {high}", hint="the task's grader is at fault, not the run"
+        )
+    return MetricValue(
+        metric=metric.name, primary=metric.primary, value=value, normalised=metric.normalised(value), success=metric.succeeds(value)
+    )
 
 
 async def _ask(folder: TaskFolder, prepared: Prepared, frozen: Frozen, environment: Environment, walled: bool) -> Report:

@@ -120,7 +120,10 @@ async def _run_script(folder: TaskFolder, environment: Environment, made: Path, 
         finally:
             await process.kill()
         if code != 0:
-            raise TaskError(f"{folder.root / str(folder.task.prepare.script)} failed: {process.why_dead()}", hint="it prepares the task's data; see docs/tasks.md")
+            raise TaskError(
+                f"{folder.root / str(folder.task.prepare.script)} failed: {process.why_dead()}",
+                hint="it prepares the task's data; see docs/tasks.md",
+            )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     for path in made.rglob("*"):
@@ -176,8 +179,19 @@ def stage(folder: TaskFolder, prepared: Prepared, workspace: Path) -> None:
             else:
                 path.unlink(missing_ok=True)
     if folder.task.workspace.git:
-        who = ["-c", "user.name=workbench", "-c", "user.email=workbench@localhost", "-c", "init.defaultBranch=main", "-c", "core.hooksPath=/dev/null"]
+        who = [
+            "-c",
+            "user.name=workbench",
+            "-c",
+            "user.email=workbench@localhost",
+            "-c",
+            "init.defaultBranch=main",
+            "-c",
+            "core.hooksPath=/dev/null",
+        ]
         for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "start"]):
             done = subprocess.run(["git", *who, *command], cwd=workspace, capture_output=True, text=True, check=False)
             if done.returncode:
-                raise TaskError(f"git {command[0]} failed in the workspace of {folder.task.id}: {done.stderr.strip()}", hint="is git installed?")
+                raise TaskError(
+                    f"git {command[0]} failed in the workspace of {folder.task.id}: {done.stderr.strip()}", hint="is git installed?"
+                )

@@ -33,7 +33,7 @@ def main() -> None:
         spec.loader.exec_module(module)
         answer = {"report": getattr(module, function)(submission, hidden)}
         line = json.dumps(answer, allow_nan=True)
-    except BaseException:  # noqa: BLE001 - whatever the grader does, the host must hear of it
+    except BaseException:
         line = json.dumps({"error": traceback.format_exc()[-4000:]})
     os.write(channel, line.encode() + b"\n")
 

@@ -54,11 +54,17 @@ class NamespaceWatch:
     def after_cell(self, _result: object) -> None:
         """Publish what the cell made, changed and deleted."""
         now, before = self._look(), self.before
-        changes = [{"name": name, "change": "changed" if name in before else "new", "summary": now[name][1]} for name in now if now[name] != before.get(name)]
+        changes = [
+            {"name": name, "change": "changed" if name in before else "new", "summary": now[name][1]}
+            for name in now
+            if now[name] != before.get(name)
+        ]
         changes += [{"name": name, "change": "deleted", "summary": ""} for name in before if name not in now]
         self.before = now
         if changes:
-            self.shell.display_pub.publish({NAMESPACE_MIME: {"changes": changes[:MOST_CHANGES], "more": max(0, len(changes) - MOST_CHANGES)}})
+            self.shell.display_pub.publish(
+                {NAMESPACE_MIME: {"changes": changes[:MOST_CHANGES], "more": max(0, len(changes) - MOST_CHANGES)}}
+            )
 
 
 def frame_text(frame: object, printer: object, cycle: bool) -> None:

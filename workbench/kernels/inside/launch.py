@@ -1,8 +1,9 @@
 """Inside the outer wall, before anything an agent wrote: give up rights, raise the inner wall, then become the program.
 
 Started as ``python -I launch.py CONFIG`` by the environment's own interpreter; it never imports workbench. CONFIG is
-JSON: ``uid`` to become or null, ``cwd``, ``limits`` for setrlimit, ``readable`` and ``writable`` paths
-for Landlock (none: another wall stands in its place), ``program`` (a Python file) and ``arguments``. One line of JSON on standard output says which walls stand.
+JSON: ``uid`` to become or null, ``cwd``, ``limits`` for setrlimit, ``readable`` and ``writable`` paths for Landlock
+(none: another wall stands in its place), ``program`` (a Python file) and its ``arguments``. One line of JSON on standard
+output says which walls stand.
 """
 
 import ctypes
@@ -38,7 +39,7 @@ def main() -> None:
 
             sandlock.confine(sandlock.Sandbox(fs_readable=config["readable"], fs_writable=config["writable"]))
             walls.append(f"landlock (ABI {sandlock.landlock_abi_version()})")
-        except Exception as error:  # noqa: BLE001 - whatever is wrong, the record must say that this wall is missing
+        except Exception as error:
             missing.append(f"landlock: {type(error).__name__}: {error}"[:300])
     # changing the user made this process undumpable, and with it its own /proc entries unreadable to it
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)

@@ -10,7 +10,7 @@ def attempt(function: object) -> str:
     """Return what went wrong, or ``done`` if nothing did."""
     try:
         function()
-    except Exception as error:  # noqa: BLE001 - any refusal will do
+    except Exception as error:
         return f"{type(error).__name__}: {error}"
     return "done"
 

@@ -43,7 +43,11 @@ def run_submitted(code: str, *, submission: Path, timeout: float = 60) -> "subpr
         With at most 1 MiB of standard output and error each.
     """
     interpreter = dict.fromkeys([sys.prefix, sys.base_prefix, "/usr", "/bin", "/lib", "/lib64", "/etc", "/dev", "/proc"])
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch,
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+    ):
         config = {
             "code": code,
             "submission": str(submission),

@@ -18,6 +18,7 @@ from workbench.kernels import walls
 from workbench.kernels.limits import Limits
 from workbench.kernels.process import WalledProcess
 
+
 class LocalProvisioner(KernelProvisionerBase):  # type: ignore[misc]
     """Runs the kernel of :class:`workbench.kernels.session.KernelSession` behind walls.
 
@@ -45,11 +46,17 @@ class LocalProvisioner(KernelProvisionerBase):  # type: ignore[misc]
         connection = Path(self.parent.connection_file)
         view = walls.View(
             self.view.environment,
-            [*self.view.mounts, walls.Mount(self.workspace, walls.WORKSPACE, writable=True), walls.Mount(connection.parent, str(connection.parent), writable=True)],
+            [
+                *self.view.mounts,
+                walls.Mount(self.workspace, walls.WORKSPACE, writable=True),
+                walls.Mount(connection.parent, str(connection.parent), writable=True),
+            ],
             self.view.hide,
             walls.WORKSPACE,
         )
-        enclosure = await asyncio.to_thread(walls.enclose, walls.INSIDE / "kernel.py", [str(connection)], view, self.limits, self.scratch, walled=self.walled)
+        enclosure = await asyncio.to_thread(
+            walls.enclose, walls.INSIDE / "kernel.py", [str(connection)], view, self.limits, self.scratch, walled=self.walled
+        )
         if enclosure.uid is not None:
             await asyncio.to_thread(give, [connection.parent, self.workspace], enclosure.uid)
         self.process = WalledProcess(enclosure, self.limits, watched=self.workspace)

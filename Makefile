@@ -1,0 +1,48 @@
+# make demo   sets everything up and runs the main job, offline
+# make test   sets everything up and runs the tests
+# Everything lives in .venv/ and in the user's cache; both commands are safe to repeat.
+
+.PHONY: demo test lint types check system clean
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+
+demo: system $(VENV)/.core
+	@$(BIN)/workbench environments build python-min python-ds >/dev/null
+	@$(BIN)/workbench demo
+
+test: system $(VENV)/.dev
+	@$(BIN)/workbench environments build python-min python-ds >/dev/null
+	$(BIN)/pytest -n 2 $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+check: test lint types
+
+# What only the system's package manager can give. Without the rights to ask it, say what is missing and go on:
+# workbench doctor tells what protection is left, and a machine with none is refused at run time.
+system:
+	@sh .ci/system bubblewrap:bwrap
+
+$(BIN)/python:
+	@sh .ci/venv $(VENV)
+
+$(VENV)/.core: $(BIN)/python pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.5,<1"
+	@$(UV) pip install --quiet --python $(BIN)/python --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	@$(UV) pip install --quiet --python $(BIN)/python --editable ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
