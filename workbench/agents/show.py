@@ -26,10 +26,10 @@ def as_text(observation: Observation, *, sees_images: bool, size: int = TEXT_SIZ
     >>> print(as_text(Observation(status="ok"), sees_images=False))
     (no output)
     """
-    parts = [cut_middle(text.rstrip(), size) for output in observation.outputs if (text := _output(output, sees_images))]
-    if observation.error is not None:
-        parts.append(cut_middle(trim_traceback(observation.error), size // 2))
-    text = cut_middle("\n".join(parts), size)
+    error = cut_middle(trim_traceback(observation.error), size // 3) if observation.error else ""
+    shown = "\n".join(text.rstrip() for output in observation.outputs if (text := _output(output, sees_images)))
+    # cut once, so that the count of what was cut is true; the error comes last and stays whole
+    text = "\n".join(part for part in (cut_middle(shown, size - len(error)), error) if part)
     if observation.namespace:
         changes = [f"{change.name} ({change.summary or change.change})" for change in observation.namespace if change.change != "deleted"]
         deleted = [change.name for change in observation.namespace if change.change == "deleted"]

@@ -1,0 +1,5 @@
+"""A model that fails."""
+
+
+def reply(messages):
+    raise RuntimeError("no model here")

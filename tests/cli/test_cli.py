@@ -1,0 +1,133 @@
+"""The command line's contract: documents, exit codes, errors."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.made import make_task
+
+CONTRACT = {
+    *("run_id", "task", "variant", "agent", "model", "sandbox", "status", "error", "success"),
+    *("score", "steps", "tokens", "cost_usd", "seconds"),
+}
+
+
+def workbench(*arguments, **environ):
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-m", "workbench", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environ},
+        check=False,
+    )
+
+
+@pytest.fixture
+def task(tmp_path, minimal):
+    return make_task(tmp_path)
+
+
+@pytest.mark.walls
+def test_run_prints_one_json_document(task, store_path):
+    done = workbench("run", task, "--model", "oracle", "--json", "--store", store_path)
+    document = json.loads(done.stdout)
+    assert done.returncode == 0 and set(document) >= CONTRACT
+    assert document["success"] is True and document["score"] == {"metric": "correct", "value": 1.0, "normalised": 1.0}
+
+
+@pytest.mark.walls
+def test_a_failed_task_is_still_exit_code_0(task, store_path):
+    done = workbench("run", task, "--model", "nop", "--json", "--store", store_path)
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["status"], document["success"]) == (0, "completed", False)
+
+
+@pytest.mark.walls
+def test_a_run_that_could_not_be_completed_is_exit_code_1(task, store_path):
+    done = workbench("run", task, "--model", "function:tests.cli.broken:reply", "--store", store_path)
+    assert done.returncode == 1 and "model error" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "refactoring/nope", "--model", "nop"], "no task is called"),
+        (["run", "refactoring/mistune-rename-escap", "--model", "nop"], "did you mean refactoring/mistune-rename-escape?"),
+        (["run", "refactoring/mistune-rename-escape"], "--model oracle needs no model at all"),
+        (["run", "refactoring/mistune-rename-escape", "--model", "nop", "--variant", "level"], "has no '='"),
+        (["run", "refactoring/mistune-rename-escape", "--model", "nop", "--variant", "level=easy"], "one of: base, lazy, descriptive"),
+        (["run", "refactoring/mistune-rename-escape", "--model", "nop", "--max-steps", "0"], "must be more than 0"),
+        (
+            ["run", "refactoring/mistune-rename-escape", "--model", "nop", "--store", "/no/such/folder/x.duckdb"],
+            "its folder does not exist",
+        ),
+        (["environments", "build", "python-xl"], "no environment is called"),
+        (["runs", "show", "2001"], "no run in"),
+        (["frobnicate"], "No such command"),
+    ],
+)
+def test_bad_usage_is_exit_code_2_and_says_what_to_do(arguments, says):
+    done = workbench(*arguments)
+    assert done.returncode == 2
+    assert says in " ".join((done.stdout + done.stderr).split())
+    assert "Traceback" not in done.stderr
+
+
+def test_bad_usage_under_json_is_one_document_too():
+    done = workbench("run", "refactoring/nope", "--model", "nop", "--json")
+    assert json.loads(done.stdout)["error"]["kind"] == "task" and done.returncode == 2
+
+
+@pytest.mark.walls
+def test_runs_are_listed_and_shown(task, store_path):
+    run_id = json.loads(workbench("run", task, "--model", "oracle", "--json", "--store", store_path).stdout)["run_id"]
+    listed = json.loads(workbench("runs", "list", "--json", "--store", store_path).stdout)
+    assert [row["run_id"] for row in listed] == [run_id] and listed[0]["success"]
+    record = json.loads(workbench("runs", "show", run_id, "--json", "--store", store_path).stdout)
+    assert record["actions"][0]["observation"]["status"] == "ok" and len(record["model_calls"]) == 2
+    shown = workbench("runs", "show", run_id[:-2], "--store", store_path)
+    assert "open('answer.txt', 'w').write('42')" in shown.stdout and "correct = 1.0" in shown.stdout
+    table = workbench("runs", "list", "--store", store_path)
+    assert run_id in table.stdout
+
+
+def test_tasks_are_listed_and_shown():
+    listed = json.loads(workbench("tasks", "list", "--json").stdout)
+    assert {task["family"] for task in listed} == {"ml-experimentation", "data-science", "refactoring"}
+    assert len(json.loads(workbench("tasks", "list", "--family", "refactoring", "--json").stdout)) == 1
+    lazy = json.loads(workbench("tasks", "show", "refactoring/mistune-rename-escape", "--variant", "level=lazy", "--json").stdout)
+    base = json.loads(workbench("tasks", "show", "refactoring/mistune-rename-escape", "--json").stdout)
+    assert len(lazy["instruction"]) < len(base["instruction"])
+    assert "baseline" in workbench("tasks", "show", "ml-experimentation/diabetes-progression").stdout
+
+
+@pytest.mark.walls
+def test_the_doctor_tries_the_walls(minimal):
+    done = workbench("doctor", "--json")
+    found = json.loads(done.stdout)
+    assert done.returncode == 0 and found["protection"] in ("bubblewrap", "sandlock")
+    assert found["attempts"] and all(attempt["refused"] for attempt in found["attempts"])
+    assert "refused" in workbench("doctor").stdout
+
+
+def test_the_doctor_refuses_where_there_is_no_wall(monkeypatch):
+    from workbench.kernels import walls
+
+    walls.protection.cache_clear()
+    monkeypatch.setattr(walls.sys, "platform", "darwin")
+    try:
+        given = walls.protection()
+    finally:
+        walls.protection.cache_clear()
+    assert given.kind == "none" and "Docker" in given.remedy
+
+
+def test_help_and_version():
+    assert "run" in workbench("--help").stdout
+    assert workbench("--version").stdout.strip()

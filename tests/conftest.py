@@ -1,0 +1,97 @@
+"""Fixtures every test may use: a world without the user's keys and stores, and built environments."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from workbench.kernels import environments, walls
+from workbench.kernels.environments import Environment
+
+_NO_WALLS = "NO WALLS"
+_REQUIRED = "WORKBENCH_REQUIRE_WALLS"
+"""Set where walls are known to stand, as in CI: tests that need them then fail instead of being skipped."""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_of_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test writes into the user's store, calls the user's model or spends on the user's key."""
+    for name in list(os.environ):
+        if name.endswith("_API_KEY") or name == "WORKBENCH_MODEL":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("WORKBENCH_STORE", str(tmp_path / "runs.duckdb"))
+
+
+@pytest.fixture
+def store_path(tmp_path: Path) -> Path:
+    """A store of the test's own, the one ``WORKBENCH_STORE`` names."""
+    return tmp_path / "runs.duckdb"
+
+
+@pytest.fixture(scope="session")
+def ds() -> Environment:
+    """The environment with the data stack, built."""
+    return environments.build(environments.find("python-ds"))
+
+
+@pytest.fixture(scope="session")
+def minimal() -> Environment:
+    """The environment with a kernel and the standard library, built."""
+    return environments.build(environments.find("python-min"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("walls") is None:
+        return
+    given = walls.protection()
+    if given.kind == "none":
+        reason = f"{_NO_WALLS} on this machine: {'; '.join(given.missing)}; remedy: {given.remedy}"
+        if os.environ.get(_REQUIRED):
+            pytest.fail(f"{reason} ({_REQUIRED} is set)", pytrace=False)
+        pytest.skip(reason)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in red what the isolation tests could not try, so that a green run never hides it."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = [report.longrepr[2] for report in skipped if isinstance(report.longrepr, tuple) and _NO_WALLS in report.longrepr[2]]
+    if reasons:
+        terminalreporter.section(f"{len(reasons)} tests of the sandbox DID NOT RUN", red=True, bold=True)
+        for reason in sorted(set(reasons)):
+            terminalreporter.line(f"{reasons.count(reason)} tests: {reason}", red=True)
+
+
+@pytest.fixture
+def without_bubblewrap(monkeypatch: pytest.MonkeyPatch) -> Iterator[walls.Protection]:
+    """A machine like this one on which bubblewrap is not installed; skips where no other wall is left."""
+    hide_bubblewrap(monkeypatch)
+    yield require_walls("sandlock")
+    monkeypatch.undo()
+    walls.protection.cache_clear()
+
+
+def hide_bubblewrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make ``workbench.kernels.walls`` find no ``bwrap``; whoever calls this clears the cache again after undoing it."""
+
+    class Shutil:
+        @staticmethod
+        def which(name: str) -> str | None:
+            return None
+
+    monkeypatch.setattr(walls, "shutil", Shutil)
+    walls.protection.cache_clear()
+
+
+def require_walls(kind: str) -> walls.Protection:
+    """Return this machine's protection if it is of ``kind``; else skip and say what is missing."""
+    given = walls.protection()
+    if given.kind != kind:
+        reason = f"{_NO_WALLS} of {kind} on this machine: {'; '.join(given.missing) or f'it has {given.kind}'}"
+        if os.environ.get(_REQUIRED):
+            pytest.fail(f"{reason} ({_REQUIRED} is set)", pytrace=False)
+        pytest.skip(reason)
+    return given

@@ -1,0 +1,264 @@
+"""Whole runs through the real path: kernel, walls, grader, store."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+
+import workbench as wb
+from tests.loopback import Loopback, RateLimit, Say, ServerError, SlowFirstByte
+from tests.made import SOLVED, TASK, make_task, playing
+from workbench import paths, runner
+from workbench.errors import UsageError, WorkbenchError
+
+pytestmark = pytest.mark.walls
+
+
+@pytest.fixture
+def task(tmp_path, minimal):
+    return str(make_task(tmp_path))
+
+
+def test_a_run_is_graded_and_recorded(task, store_path):
+    seen = []
+    result = wb.run(task, model=playing(SOLVED, "<done/>"), store=store_path, on_event=lambda event: seen.append(event.event))
+    assert (result.status, result.success, result.score.value, result.steps) == ("completed", True, 1.0, 2)
+    assert seen[0] == "run_started" and seen[-1] == "run_finished" and "scored" in seen
+    store = wb.store(store_path)
+    row = store.rows("SELECT status, success, walls FROM runs")[0]
+    assert row["status"] == "completed" and row["success"] and row["walls"]
+    assert store.rows("SELECT code FROM actions")[0]["code"] == "open('answer.txt', 'w').write('42')"
+    assert [event["event"] for event in store.rows("SELECT event FROM events ORDER BY seq")] == seen
+    submission = store.rows("SELECT size FROM artifacts WHERE media_type = 'application/x-tar'")
+    assert len(submission) == 1
+
+
+def test_a_model_that_stumbles_gets_there_and_the_record_shows_each_stumble(task, store_path):
+    half_closed = "Now I write it.\n```python\nopen('answer.txt', 'w').write('42')"
+    with Loopback(RateLimit(retry_after=0), Say("Let me think about it first."), Say(half_closed), Say("<done/>")) as server:
+        result = wb.run(task, model="openai/scripted", base_url=server.base_url, store=store_path)
+        assert (result.status, result.success) == ("completed", True)
+        assert not server.remaining
+    store = wb.store(store_path)
+    calls = store.rows("SELECT step, attempts, text FROM model_calls ORDER BY step")
+    assert [attempt["status"] for attempt in json.loads(calls[0]["attempts"])] == ["rate_limited", "ok"]
+    notes = {row["step"]: row["notes"] for row in store.rows("SELECT step, notes FROM steps")}
+    assert "No code was found" in notes[1][0] and "was not closed" in notes[2][0] and notes[3] == []
+    assert store.rows("SELECT sum(input_tokens + output_tokens) AS tokens FROM model_calls")[0]["tokens"] == result.tokens > 0
+
+
+def test_a_model_that_stays_broken_is_an_error_of_the_model_and_not_graded(task, store_path):
+    with Loopback(*[ServerError(500)] * 20) as server:
+        from workbench.models.litellm import LiteLLMModel
+
+        async def at_once(_seconds):
+            await asyncio.sleep(0)
+
+        model = LiteLLMModel("openai/scripted", base_url=server.base_url, retries=2, sleep=at_once)
+        result = wb.run(task, model=model, store=store_path)
+    assert (result.status, result.error.kind, result.success, result.score) == ("error", "model", None, None)
+    calls = wb.store(store_path).rows("SELECT attempts, error_message FROM model_calls")
+    assert [attempt["status"] for attempt in json.loads(calls[0]["attempts"])] == ["server_error"] * 3 and calls[0]["error_message"]
+
+
+@pytest.mark.parametrize("option", [{"max_steps": 1}, {"max_tokens": 1}])
+def test_a_limit_keeps_and_grades_what_is_there(task, store_path, option):
+    with Loopback(Say(SOLVED), Say(SOLVED)) as server:
+        result = wb.run(task, model="openai/scripted", base_url=server.base_url, store=store_path, **option)
+    assert (result.status, result.success) == ("limit", True)
+    assert result.limit == next(iter(option)).removeprefix("max_")
+
+
+def test_a_timeout_while_the_model_thinks_ends_the_run_as_a_limit(task, store_path):
+    never = threading.Event()
+    with Loopback(Say(SOLVED), SlowFirstByte(never)) as server:
+        result = wb.run(task, model="openai/scripted", base_url=server.base_url, store=store_path, timeout=8)
+        never.set()
+    assert (result.status, result.limit, result.success) == ("limit", "seconds", True)
+
+
+def test_an_interrupt_keeps_the_trajectory(task, store_path):
+    async def story():
+        acting = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def heard(event):
+            if event.event == "action_taken":
+                loop.call_soon(acting.set)
+
+        work = asyncio.ensure_future(
+            wb.run_async(task, model=playing("```python\nwhile True: pass\n```"), store=store_path, on_event=heard)
+        )
+        await acting.wait()
+        work.cancel()
+        return await work
+
+    result = asyncio.run(story())
+    assert (result.status, result.success, result.steps) == ("interrupted", None, 1)
+    assert wb.store(store_path).rows("SELECT code FROM actions")
+
+
+def test_a_grader_that_crashes_is_not_a_zero(tmp_path, minimal, store_path):
+    folder = make_task(tmp_path, grader="def grade(submission, hidden):\n    raise RuntimeError('broken')\n")
+    result = wb.run(str(folder), model="oracle", store=store_path)
+    assert (result.status, result.error.kind, result.success) == ("error", "grader", None)
+    assert "broken" in result.error.message
+
+
+def test_an_agent_with_a_bug_is_an_error_of_the_agent(task, store_path):
+    class Buggy:
+        name = "buggy"
+
+        async def work(self, world):
+            raise KeyError("oops")
+
+    result = wb.run(task, model="nop", agent=Buggy(), store=store_path)
+    assert (result.status, result.error.kind) == ("error", "agent")
+
+
+def test_a_kernel_that_dies_is_told_and_recorded(task, store_path):
+    model = playing("```python\nimport os; os.kill(os.getpid(), 9)\n```", SOLVED, "<done/>")
+    result = wb.run(task, model=model, store=store_path)
+    assert result.success
+    store = wb.store(store_path)
+    assert store.rows("SELECT status, state_lost, note FROM observations WHERE step = 1")[0]["state_lost"]
+    assert store.rows("SELECT 1 FROM events WHERE event = 'kernel_died'")
+
+
+def test_the_agents_kernel_sees_neither_grader_nor_solution_nor_workbench(task, store_path):
+    hunt = "\n".join(
+        [
+            "import os, sys",
+            "for module in ('workbench',):",
+            "    try: print('FOUND', __import__(module))",
+            "    except ImportError: pass",
+            f"for path in ({str(Path(task) / 'hidden' / 'secret.txt')!r}, {str(Path(task) / 'solution')!r}, {str(paths.private_roots()[0])!r}):",
+            "    if os.path.exists(path): print('FOUND', path)",
+            "print(sorted(os.listdir('.')), dict(os.environ))",
+        ]
+    )
+    os.environ["OPENAI_API_KEY"] = "canary-key"
+    try:
+        wb.run(task, model=playing(f"```python\n{hunt}\n```", "<done/>"), store=store_path)
+    finally:
+        del os.environ["OPENAI_API_KEY"]
+    outputs = wb.store(store_path).rows("SELECT outputs FROM observations")[0]["outputs"]
+    assert "FOUND" not in outputs and "canary" not in outputs and "['notes.txt']" in outputs
+
+
+def test_without_walls_it_warns_and_says_so(task, store_path):
+    with pytest.warns(UserWarning, match="sandbox none"):
+        result = wb.run(task, model="oracle", sandbox="none", store=store_path)
+    assert result.success and not any("landlock" in wall or "bubblewrap" in wall for wall in result.walls)
+    assert any("sandbox none" in wall for wall in result.missing_walls)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"task": "refactoring/nope"}, "no task is called"),
+        ({"model": None}, "no model is set"),
+        ({"sandbox": "moat"}, "no sandbox is called 'moat'"),
+        ({"agent": "nope"}, "no agent is called"),
+        ({"variant": {"level": "lazy"}}, "no variant axis 'level'"),
+        ({"max_steps": 0}, "max_steps is 0"),
+        ({"model": "cassette:/does/not/exist.jsonl"}, "there is no cassette"),
+        ({"model": "cheat:fly"}, "no trick is called"),
+        ({"model": 7}, "is not a model"),
+    ],
+)
+def test_bad_arguments_are_found_before_anything_starts(task, store_path, options, message):
+    with pytest.raises(WorkbenchError, match=message):
+        wb.run(options.pop("task", task), **{"model": "nop", "store": store_path, **options})
+    assert not Path(store_path).exists()
+
+
+def test_a_cassette_plays_a_run_again(task, store_path, tmp_path):
+    cassette = tmp_path / "run.jsonl"
+    recorded = wb.run(task, model=playing("```python\nobject()\n```", SOLVED, "<done/>"), record=cassette, store=store_path)
+    replayed = wb.run(task, model=f"cassette:{cassette}", store=store_path)
+    assert recorded.success and replayed.success and replayed.steps == recorded.steps == 3
+
+
+KILLED = """
+import os, sys
+import workbench as wb
+def heard(event):
+    if event.event == "step_finished" and event.step == 2:
+        print("two steps", flush=True)
+        sys.stdin.read()
+wb.run(sys.argv[1], model="function:tests.e2e.endless:reply", store=sys.argv[2], on_event=heard)
+"""
+
+
+def test_kill_9_between_two_steps_loses_nothing(task, store_path):
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, task, str(store_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ
+    )
+    assert process.stdout.readline() == b"two steps\n"
+    below = psutil.Process(process.pid).children(recursive=True)
+    folders = {folder for folder in paths.run_root().iterdir() if folder.is_dir()}
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    psutil.wait_procs(below, timeout=30)
+    assert not [child for child in below if child.is_running() and child.status() != psutil.STATUS_ZOMBIE], "a kernel outlived its run"
+
+    store = wb.store(store_path)
+    run = store.rows("SELECT run_id, status, steps, error_kind FROM runs")[0]
+    assert (run["status"], run["steps"], run["error_kind"]) == ("interrupted", 2, "user")
+    assert [row["step"] for row in store.rows("SELECT step FROM steps ORDER BY step")] == [1, 2]
+    assert len(store.rows("SELECT code FROM actions")) == 2
+
+    # the next run tidies up what the dead one left
+    subprocess.run(
+        [sys.executable, "-m", "workbench", "run", task, "--model", "nop", "--store", str(store_path)], check=True, capture_output=True
+    )
+    left = [folder for folder in folders if folder.exists() and not _alive(folder)]
+    assert not left
+
+
+def _alive(folder: Path) -> bool:
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(folder / "owner", timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def test_two_processes_write_one_store(task, store_path):
+    command = [sys.executable, "-m", "workbench", "run", task, "--model", "oracle", "--json", "--store", str(store_path)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
+    documents = [json.loads(process.communicate()[0]) for process in running]
+    assert all(document["success"] for document in documents)
+    found = {row["run_id"] for row in wb.store(store_path).rows("SELECT run_id FROM runs WHERE success")}
+    assert found == {document["run_id"] for document in documents}
+
+
+def test_a_plan_resolves_everything_without_starting(task, store_path):
+    plan = runner.plan(task, model="oracle", store=store_path)
+    assert plan.model.name == "oracle" and plan.limits.steps == 6
+    with pytest.raises(UsageError):
+        runner.plan(task, model="oracle", timeout=-1, store=store_path)
+
+
+def test_a_task_with_a_variant_says_which(tmp_path, minimal, store_path):
+    text = TASK.replace(
+        "[interaction]", '[prompt]\naxes = { level = ["base", "lazy"] }\nfiles = { "level=lazy" = "lazy.md" }\n\n[interaction]'
+    )
+    folder = make_task(tmp_path, task=text)
+    (folder / "lazy.md").write_text("42, quickly.")
+    result = wb.run(str(folder), model="oracle", variant={"level": "lazy"}, store=store_path)
+    assert result.variant == {"level": "lazy"} and result.success
+    assert wb.store(store_path).rows("SELECT instruction FROM runs")[0]["instruction"] == "42, quickly."
