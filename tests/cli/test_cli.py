@@ -131,3 +131,21 @@ def test_the_doctor_refuses_where_there_is_no_wall(monkeypatch):
 def test_help_and_version():
     assert "run" in workbench("--help").stdout
     assert workbench("--version").stdout.strip()
+
+
+@pytest.mark.walls
+def test_ctrl_c_keeps_the_record_and_is_exit_code_130(task, store_path):
+    import signal
+
+    command = [sys.executable, "-m", "workbench", "run", str(task), "--model", "function:tests.e2e.endless:act_for_ever", "--json"]
+    process = subprocess.Popen([*command, "--store", str(store_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # the model's reply is told just before its action runs, and the action never ends by itself
+    for line in process.stderr:
+        if line.startswith("step 1"):
+            break
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate()
+    document = json.loads(output)
+    assert (process.returncode, document["status"]) == (130, "interrupted")
+    listed = json.loads(workbench("runs", "list", "--json", "--store", store_path).stdout)
+    assert listed[0]["status"] == "interrupted"

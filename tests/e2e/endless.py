@@ -3,3 +3,7 @@
 
 def reply(messages):
     return "```python\nprint('still here')\n```"
+
+
+def act_for_ever(messages):
+    return "```python\nwhile True: pass\n```"

@@ -18,7 +18,8 @@ import pytest
 from tests.loopback import Call, CutOff, Loopback, Malformed, RateLimit, Refuse, Say, ServerError, SlowFirstByte, Turn
 from workbench.messages import Image, Message, Tool, ToolCall
 from workbench.models.base import Model, ModelError
-from workbench.models.litellm import CUT_OFF_NOTE, LiteLLMModel, to_wire
+from workbench.models.litellm import CUT_OFF_NOTE, LiteLLMModel
+from workbench.models.wire import to_wire
 
 HELLO = [Message(role="user", text="hello")]
 KEY = "sk-abcdefghijklmnopqrstuvwxyz"

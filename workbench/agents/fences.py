@@ -10,28 +10,22 @@ budget. Once that is spent, the first line that looks like an end is one.
 
 from __future__ import annotations
 
-import ast
 import re
-import warnings
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Literal
 
+from workbench.agents.cells import BLANK, FENCE_CLOSER, FOREIGN_CELL, GAP, SPECIAL, State, normalise, python_state, tidy
+
 Kind = Literal["prose", "python", "untagged", "other", "execute", "call", "reasoning", "answer", "done"]
-State = Literal["complete", "open", "invalid"]
 End = Literal["closed", "loose", "open"]
 
 PYTHON_TAGS = frozenset({"python", "py", "python3", "py3", "ipython", "ipython3", "tool_code", "execute_python", "execute_ipython"})
 CANDIDATES = 50
 """How many possible ends of one block are tried."""
-LONGEST_CELL = 300_000
-"""Characters beyond which a cell is not checked for valid Python; no model writes that much in a reply."""
 
-_GAP = r"[ \t\u00a0\u200b\u2060\ufeff]"
-_BLANK = " \t\u00a0\u200b\u2060\ufeff"
-_SPECIAL = r"<end_code>|<\|\w{1,30}\|>|</s>"
 _BAR, _LOW = r"[|\uff5c]", r"[_\u2581]"  # as in the special tokens of DeepSeek, and in ASCII
 _MIND = r"think|thinking|thought|reasoning|reflection"
 _REPLY = r"answer|solution|final_answer"
@@ -40,13 +34,13 @@ _OPENER = re.compile(
     "|".join(
         rf"(?P<{name}>{pattern})"
         for name, pattern in {
-            "oneline": rf"^{_GAP}*+`{{3,}}+(?:python3?|py|ipython)[ \t]+(?P<line>[^`\n]+)`{{3,}}+{_GAP}*+$",
-            "fence": rf"^(?P<indent>{_GAP}*+(?:(?:[-*+]|\d{{1,9}}[.)]){_GAP}++)*+)(?P<ticks>`{{3,}}+(?=[^`\n]*$)|~{{3,}}+)"
+            "oneline": rf"^{GAP}*+`{{3,}}+(?:python3?|py|ipython)[ \t]+(?P<line>[^`\n]+)`{{3,}}+{GAP}*+$",
+            "fence": rf"^(?P<indent>{GAP}*+(?:(?:[-*+]|\d{{1,9}}[.)]){GAP}++)*+)(?P<ticks>`{{3,}}+(?=[^`\n]*$)|~{{3,}}+)"
             r"(?P<info>[^\n]*)\n?",
-            "glued": rf"(?<=[^`\n])`{{3,}}+(?:python3?|py|ipython){_GAP}*+\n",
+            "glued": rf"(?<=[^`\n])`{{3,}}+(?:python3?|py|ipython){GAP}*+\n",
             "inline": r"(?<!`)(?:`[^`\n]+`|``[^`\n]+``)(?!`)",
             "execute": r"<execute(?:_i?python)?>",
-            "element": rf"^{_GAP}*+<(?P<element_name>code|python)>",
+            "element": rf"^{GAP}*+<(?P<element_name>code|python)>",
             "foreign": r"<execute_(?P<foreign_tag>\w+)>",
             "think": rf"<(?:{_MIND})>|◁think▷|\[THINK\]",
             "thought": rf"</(?:{_MIND})>|◁/think▷|\[/THINK\]",
@@ -56,30 +50,26 @@ _OPENER = re.compile(
             "call": r"<tool_call>|\[TOOL_CALLS\]|(?P<raw><\|python_tag\|>)"
             rf"|<{_BAR}tool{_LOW}call{_LOW}begin{_BAR}>"
             r"|<function=(?P<function>[\w.-]{1,100})>|<\S{0,20}?invoke name=\"(?P<invoke>[\w.-]{1,100})\">",
-            "noise": rf"<\|start\|>assistant|{_SPECIAL}|</?\S{{0,20}}?function_calls>"
+            "noise": rf"<\|start\|>assistant|{SPECIAL}|</?\S{{0,20}}?function_calls>"
             rf"|<{_BAR}tool{_LOW}calls{_LOW}(?:section{_LOW})?(?:begin|end){_BAR}>",
         }.items()
     ),
     re.MULTILINE | re.IGNORECASE,
 )
-_FENCE_CLOSER = re.compile(rf"^({_GAP}*+)(`{{3,}}+|~{{3,}}+){_GAP}*+(?:{_SPECIAL})?{_GAP}*+$\n?", re.MULTILINE)
-_NESTED = re.compile(rf"^{_GAP}*+(?P<ticks>`{{3,}}+|~{{3,}}+)(?P<info>[^`\n]*)$\n?", re.MULTILINE)
+_NESTED = re.compile(rf"^{GAP}*+(?P<ticks>`{{3,}}+|~{{3,}}+)(?P<info>[^`\n]*)$\n?", re.MULTILINE)
 _LOOSE_END = re.compile(
-    rf"^{_GAP}*+(?P<before>(?:`{{3,}}+|~{{3,}}+)[ ]?[a-z{{][^\s`]*{_GAP}*+$"
+    rf"^{GAP}*+(?P<before>(?:`{{3,}}+|~{{3,}}+)[ ]?[a-z{{][^\s`]*{GAP}*+$"
     rf"|<(?:{_REPLY}|done|{_MIND})\b|</(?:{_MIND})>|<\|\w|Observations?(?: \d+)?:)"
     r"|(?P<after>`{3,}+|</(?:execute\w*|code|python|end_code|tool_call)>?|<end_code>)",
     re.MULTILINE | re.IGNORECASE,
 )
-_STRAY_FENCE = re.compile(rf"\s*+(?:`{{3,}}+|~{{3,}}+){_GAP}*+(?:\n|\Z)")
+_STRAY_FENCE = re.compile(rf"\s*+(?:`{{3,}}+|~{{3,}}+){GAP}*+(?:\n|\Z)")
 _ANSWER_OPEN = re.compile(rf"<(?:{_REPLY})>", re.IGNORECASE)
 _ANSWER_CLOSE = re.compile(rf"</(?:{_REPLY})>", re.IGNORECASE)
 _EXECUTE_CLOSE = re.compile(r"</execute\w*>?", re.IGNORECASE)
 _MESSAGE_END = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
 _CALL_CLOSE = re.compile(rf"</tool_call>|<{_BAR}tool{_LOW}call{_LOW}end{_BAR}>|<\|e(?:om|ot)_id\|>|</s>|\Z")
 _TAG = re.compile(r"[\s{.]*([\w+#-]*)")
-_FOREIGN_CELL = re.compile(r"%%(?!(?:time|timeit|capture|prun)\b)")
-_WRAPPING_FENCE = re.compile(rf"{_GAP}*+(?:`{{3,}}+[^`\n]*|~{{3,}}+(?:python3?)?{_GAP}*+)\n")
-_WRAPPER = re.compile(r"\s*+<(execute\w*|code|python)>", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,132 +110,6 @@ def scan(text: str) -> list[Segment]:
     return _Scanner(normalise(text)).scan()
 
 
-def normalise(text: str) -> str:
-    r"""Return ``text`` with Unix newlines and without byte order mark, NUL bytes and lone surrogates.
-
-    Examples
-    --------
-    >>> normalise("\ufeffx = 1\r\ny\0 = 2")
-    'x = 1\ny = 2'
-    """
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "").removeprefix("\ufeff")
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def tidy(code: str) -> str:
-    r"""Return ``code`` without blank lines around it, without an indentation common to all lines, and out of nested wrappers.
-
-    Non-breaking spaces at the start of lines become spaces, unless the code is valid with them (inside a string, that is).
-
-    Examples
-    --------
-    >>> tidy("\n    if x:\n        y()\n\n")
-    'if x:\n    y()'
-    >>> tidy("<execute>\n```python\nprint(1)\n```\n</execute>")
-    'print(1)'
-    """
-    for _ in range(3):
-        code = _unwrap(code)
-    code = _dedent(_trim(code))
-    if "\u00a0" in code and python_state(code) != "complete":
-        code = re.sub(r"^[ \t\u00a0]+", lambda blank: blank[0].replace("\u00a0", " "), code, flags=re.MULTILINE)
-        code = _dedent(code)
-    return code
-
-
-def _trim(code: str) -> str:
-    lines = code.split("\n")
-    full = [number for number, line in enumerate(lines) if line.strip(_BLANK)]
-    return "\n".join(lines[full[0] : full[-1] + 1]) if full else ""
-
-
-def _dedent(code: str) -> str:
-    if code[:1] not in {" ", "\t", "\u00a0"}:
-        return code
-    lines = code.split("\n")
-    full = [line for line in lines if line.strip(_BLANK)]
-    margin = min((line[: len(line) - len(line.lstrip(" \t\u00a0"))] for line in full), key=len)
-    if not all(line.startswith(margin) for line in full):
-        return code
-    return "\n".join(line[len(margin) :] for line in lines)
-
-
-def _unwrap(code: str) -> str:
-    """Return what is inside a fence or a pair of tags that holds all of ``code``."""
-    code = _trim(code)
-    if fence := _WRAPPING_FENCE.match(code):
-        inside = code[fence.end() :]
-        head, _, last = inside.rpartition("\n")
-        return head if _FENCE_CLOSER.fullmatch(last) else inside
-    if wrapper := _WRAPPER.match(code):
-        inside = code[wrapper.end() :]
-        return inside[: inside.rindex("</")] if re.search(rf"</{wrapper[1]}>?\s*+\Z", inside[-100:], re.IGNORECASE) else inside
-    return code
-
-
-def _parse(code: str) -> ast.Module | SyntaxError:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(code)
-    except SyntaxError as error:
-        return error
-    except (ValueError, RecursionError, MemoryError) as error:
-        return SyntaxError(str(error))
-
-
-def parse_cell(code: str) -> ast.Module | SyntaxError:
-    """Return the syntax tree of an IPython cell, with magics and shell commands as calls, or what is wrong with it.
-
-    Examples
-    --------
-    >>> type(parse_cell("!ls data"))
-    <class 'ast.Module'>
-    """
-    if _FOREIGN_CELL.match(code):
-        return ast.parse("_()")
-    if len(code) > LONGEST_CELL:
-        return SyntaxError("too long to check")
-    tree = _parse(code)
-    if isinstance(tree, ast.Module) or not re.search("[!%?]", code):
-        return tree
-    code = re.sub(r"\A%%[^\n]*", "", code)
-    code = re.sub(r"^([ \t]*+(?:[\w.,\[\] ]+=[ \t]*+)?)[!%](?:[^\n]*\\\n)*[^\n]*$", r"\1_()", code, flags=re.MULTILINE)
-    code = re.sub(r"^([ \t]*+)(?:\?{1,2}%{0,2}([\w.*]++)|%{0,2}([\w.*]++)\?{1,2})[ \t]*+$", r"\1help", code, flags=re.MULTILINE)
-    return _parse(code)
-
-
-def python_state(code: str) -> State:
-    """Return whether ``code`` is a valid cell, stops inside a string, or is neither.
-
-    Examples
-    --------
-    >>> [python_state(code) for code in ("await f()", "%timeit f()", "x = '''a", "I think")]
-    ['complete', 'complete', 'open', 'invalid']
-    """
-    tree = parse_cell(code)
-    if isinstance(tree, ast.Module):
-        return "complete"
-    if "unterminated" in str(tree.msg) and ("triple" in str(tree.msg) or (tree.lineno or 0) > code.rstrip("\n").count("\n")):
-        return "open"
-    return "invalid"
-
-
-def does_something(code: str) -> bool:
-    """Return whether ``code`` is a valid cell that does more than name a value, as pasted output does.
-
-    Examples
-    --------
-    >>> [does_something(text) for text in ("x = 1", "f(x)", "!ls", "42", "done", "rows: int", "report.csv")]
-    [True, True, True, False, False, False, False]
-    """
-    tree = parse_cell(code)
-    if not isinstance(tree, ast.Module):
-        return False
-    statements = [node for node in tree.body if not isinstance(node, ast.Expr) and not (isinstance(node, ast.AnnAssign) and not node.value)]
-    return bool(statements) or any(isinstance(node, ast.Call | ast.Await) for node in ast.walk(tree))
-
-
 class _Scanner:
     """One walk over one text."""
 
@@ -258,7 +122,7 @@ class _Scanner:
         self.budget = 3 * len(text) + 300_000
         """How many characters may still be checked for valid Python, or lines looked at as possible ends."""
         self.found: dict[re.Pattern[str], re.Match[str] | None] = {}
-        self.closing = list(_FENCE_CLOSER.finditer(text))
+        self.closing = list(FENCE_CLOSER.finditer(text))
         self.closing_at = [line.start() for line in self.closing]
 
     def scan(self) -> list[Segment]:
@@ -329,7 +193,7 @@ class _Scanner:
         pattern = re.compile(rf"</{name}>?", re.IGNORECASE) if name else _EXECUTE_CLOSE
         start = opener.end()
         first = self.find(pattern, start)
-        on_own_line = self.text[max(0, opener.start() - 200) : opener.start()].rstrip(_BLANK)[-1:] in {"", "\n"}
+        on_own_line = self.text[max(0, opener.start() - 200) : opener.start()].rstrip(BLANK)[-1:] in {"", "\n"}
         rest_of_line = self.rest_of_line(start)
         if first is None and rest_of_line and not on_own_line:
             return start  # the tag is only mentioned in a sentence
@@ -337,7 +201,7 @@ class _Scanner:
             return start  # HTML in a sentence
         closers = ((match.start(), match.end()) for match in pattern.finditer(self.text, start)) if first else iter(())
         stop, resume, end = self.end_of_code(start, closers)
-        code = self.text[start:stop].lstrip(_BLANK) if rest_of_line else self.text[start:stop]
+        code = self.text[start:stop].lstrip(BLANK) if rest_of_line else self.text[start:stop]
         return self.add(Segment("execute", code, end=end), opener.start(), resume)
 
     def foreign(self, opener: re.Match[str]) -> int:
@@ -360,7 +224,7 @@ class _Scanner:
         opened = [ticks]
         for line in _NESTED.finditer(self.text, start):
             self.budget -= 10
-            if line["info"].strip(_BLANK) and not _FENCE_CLOSER.match(line[0]):
+            if line["info"].strip(BLANK) and not FENCE_CLOSER.match(line[0]):
                 opened.append(line["ticks"])
             elif line["ticks"].startswith(opened[-1]):
                 opened.pop()
@@ -374,7 +238,7 @@ class _Scanner:
         The first closer before which the code is valid is the end: a closer inside a string leaves the string open.
         """
         first = next(closers, None)
-        if first and ticks and _FOREIGN_CELL.match(self.text, start):
+        if first and ticks and FOREIGN_CELL.match(self.text, start):
             return (*(self.end_of_nested(start, ticks) or first), "closed")
         for stop, resume in islice(chain([first] if first else [], closers), CANDIDATES):
             state = self.state(start, stop)
@@ -395,7 +259,7 @@ class _Scanner:
         return (*first, "closed") if first else (len(self.text), len(self.text), "open")
 
     def rest_of_line(self, start: int) -> str:
-        return self.text[start : start + 200].partition("\n")[0].strip(_BLANK)
+        return self.text[start : start + 200].partition("\n")[0].strip(BLANK)
 
     def state(self, start: int, stop: int) -> State:
         self.budget -= stop - start + 100

@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from workbench.agents.fences import Segment, does_something, normalise, python_state, scan, tidy
+from workbench.agents.cells import does_something, normalise, python_state, tidy
+from workbench.agents.fences import Segment, scan
 from workbench.messages import Reply
 
 Source = Literal["fence", "execute", "tool_call"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import groupby, pairwise
 
 from workbench.kernels.collect import cut_middle
 from workbench.messages import Image
@@ -11,7 +12,8 @@ from workbench.observation import Observation, Output, PythonError
 TEXT_SIZE = 12_000
 """Characters of one observation that a model is shown."""
 
-_FRAME = re.compile(r"^(?:File (?P<file>\S+?)(?::(?P<line>\d+))?(?:, in .*|, line \d+.*)?|(?:Cell )?In\s?\[\d+\].*)$", re.MULTILINE)
+_FRAME = re.compile(r"^(?:File \S|(?:Cell )?In ?\[\d+\])", re.MULTILINE)
+_INSTALLED = re.compile(r"File \S*/(?:site-packages|lib/python3\.\d+)/")
 _MOST_IMAGES = 4
 
 
@@ -20,7 +22,7 @@ def as_text(observation: Observation, *, sees_images: bool, size: int = TEXT_SIZ
 
     Examples
     --------
-    >>> shown = Observation(status="ok", outputs=[Output(kind="stdout", data={"text/plain": "42\\n"})])
+    >>> shown = Observation(status="ok", outputs=[Output(kind="stdout", data={"text/plain": "42\n"})])
     >>> print(as_text(shown, sees_images=False))
     42
     >>> print(as_text(Observation(status="ok"), sees_images=False))
@@ -69,44 +71,21 @@ def trim_traceback(error: PythonError) -> str:
     --------
     >>> frames = ["Traceback (most recent call last)", "Cell In[1], line 1", "----> 1 f()"]
     >>> frames += ["File /x/site-packages/a.py:3, in f()", "      3 g()", "E: no"]
-    >>> print(trim_traceback(PythonError(name="E", value="no", traceback="\\n".join(frames))))
+    >>> print(trim_traceback(PythonError(name="E", value="no", traceback="\n".join(frames))))
     Traceback (most recent call last)
     Cell In[1], line 1
     ----> 1 f()
     [1 frame inside installed packages]
     E: no
     """
-    last = f"{error.name}: {error.value}".rstrip(": ")
-    body = error.traceback
     # the exception's own text ends the traceback, and may itself look like frames
-    end = body.rfind(f"{error.name}: ")
-    head = body[:end].rstrip() if end > 0 else body
-    head = re.sub(r"^-{20,}$\n?", "", head, flags=re.MULTILINE).strip()
+    end = error.traceback.rfind(f"{error.name}: ")
+    head = error.traceback[:end] if end > 0 else error.traceback
+    head = re.sub(r"^-{20,}$\n?", "", head, flags=re.MULTILINE)
+    starts = [0, *(match.start() for match in _FRAME.finditer(head)), len(head)]
+    frames = [frame.strip("\n") for begin, stop in pairwise(starts) if (frame := head[begin:stop].rstrip())]
     pieces: list[str] = []
-    start, skipped = 0, 0
-
-    def keep(text: str) -> None:
-        nonlocal skipped
-        if skipped:
-            pieces.append(f"[{skipped} frame{'s' if skipped > 1 else ''} inside installed packages]")
-            skipped = 0
-        if text.strip():
-            pieces.append(text.strip("\n"))
-
-    inside = False
-    for match in _FRAME.finditer(head):
-        piece, start_of_next = head[start : match.start()], match.start()
-        if inside:
-            skipped += 1
-        else:
-            keep(piece)
-        start, inside = (
-            start_of_next,
-            "/site-packages/" in (match["file"] or "") or bool(re.search(r"/lib/python3\.\d+/", match["file"] or "")),
-        )
-    if inside:
-        skipped += 1
-    else:
-        keep(head[start:])
-    keep("")
-    return "\n".join([*pieces, last])
+    for installed, group in groupby(frames, key=lambda frame: _INSTALLED.match(frame) is not None):
+        run = list(group)
+        pieces += [f"[{len(run)} frame{'s' if len(run) > 1 else ''} inside installed packages]"] if installed else run
+    return "\n".join([*pieces, f"{error.name}: {error.value}".rstrip(": ")])

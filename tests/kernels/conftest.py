@@ -1,0 +1,33 @@
+"""Kernel sessions for tests, closed whatever happens."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workbench.kernels.environments import Environment
+from workbench.kernels.session import KernelSession
+
+from .tools import PATIENCE
+
+Opener = Callable[..., Awaitable[KernelSession]]
+
+
+@pytest.fixture
+async def opened(tmp_path: Path, minimal: Environment) -> AsyncIterator[Opener]:
+    """Start a session in a workspace of its own: ``session = await opened(limits=...)``."""
+    async with AsyncExitStack() as stack:
+        count = 0
+
+        async def start(environment: Environment = minimal, **options: Any) -> KernelSession:
+            nonlocal count
+            count += 1
+            workspace = tmp_path / f"workspace-{count}"
+            workspace.mkdir()
+            return await stack.enter_async_context(KernelSession(environment, workspace, **{"cell_seconds": PATIENCE, **options}))
+
+        yield start

@@ -1,0 +1,86 @@
+"""What the kernels' tests share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from workbench.observation import Observation
+
+PATIENCE = 60.0
+"""Longest wait for something that must happen; only a failing test waits that long."""
+
+
+async def eventually(condition: Callable[[], object]) -> bool:
+    """Return True once ``condition`` holds, False if it never does."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.01)
+    return True
+
+
+def text_of(observation: Observation, kind: str | None = None) -> str:
+    """All text an observation shows, or that of one kind of output."""
+    return "".join(output.text for output in observation.outputs if kind in (None, output.kind))
+
+
+def everything(observation: Observation) -> str:
+    """All that an observation says anywhere."""
+    return observation.model_dump_json()
+
+
+def told(observation: Observation) -> str:
+    """Fail message: what a cell showed, short."""
+    error = observation.error
+    return f"{observation.status} | {observation.note} | {error and f'{error.name}: {error.value}'} | {text_of(observation)[-2000:]}"
+
+
+def processes_with(marker: str) -> list[psutil.Process]:
+    """Processes of this machine that carry ``marker`` in their command line."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.status() != psutil.STATUS_ZOMBIE and any(marker in part for part in process.cmdline()):
+                found.append(process)
+    return found
+
+
+def cgroups() -> set[Path]:
+    """The cgroups that sandboxes have now."""
+    return set(Path("/sys/fs/cgroup").rglob("workbench-*"))
+
+
+@dataclass
+class Growth:
+    """How much memory this process took at most, beyond what it had before."""
+
+    bytes: int = 0
+
+
+@contextlib.contextmanager
+def memory_growth() -> Iterator[Growth]:
+    """Measure the largest growth of this process's resident memory."""
+    process, growth, done = psutil.Process(), Growth(), threading.Event()
+    before = process.memory_info().rss
+
+    def look() -> None:
+        while not done.wait(0.005):
+            growth.bytes = max(growth.bytes, process.memory_info().rss - before)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield growth
+    finally:
+        done.set()
+        watcher.join()
+        growth.bytes = max(growth.bytes, process.memory_info().rss - before)

@@ -1,0 +1,142 @@
+"""Our messages to the OpenAI wire, and its answers, whole or streamed, to our replies."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from workbench.messages import AttemptStatus, Message, Reply, ToolCall, Usage
+
+Theirs: TypeAlias = Any
+"""An object of litellm's, whose types would have to be imported to be named."""
+
+
+class BrokenAnswerError(Exception):
+    """An answer that came, and is none."""
+
+    def __init__(self, status: AttemptStatus, said: str) -> None:
+        super().__init__(said)
+        self.status = status
+
+
+def to_wire(messages: Sequence[Message], *, images: bool) -> list[dict[str, Any]]:
+    """Return messages as the OpenAI wire has them.
+
+    Examples
+    --------
+    >>> to_wire([Message(role="user", text="2 + 2?")], images=False)
+    [{'role': 'user', 'content': '2 + 2?'}]
+    """
+    wire: list[dict[str, Any]] = []
+    seen_by_tools: list[dict[str, Any]] = []
+    for message in messages:
+        if message.role != "tool" and seen_by_tools:
+            wire.append({"role": "user", "content": seen_by_tools})
+            seen_by_tools = []
+        pictures = [
+            {"type": "image_url", "image_url": {"url": f"data:{image.media_type};base64,{image.data}"}}
+            for image in message.images
+            if images
+        ]
+        text = _utf8(message.text)
+        turn: dict[str, Any] = {"role": message.role, "content": text}
+        if message.role == "assistant" and message.tool_calls:
+            turn |= {"content": text or None, "tool_calls": [_call_to_wire(call) for call in message.tool_calls]}
+        elif message.role == "tool":
+            turn["tool_call_id"] = message.tool_call_id
+            seen_by_tools += pictures  # the wire takes pictures from users only, and nothing between two tool results
+        elif message.role == "user" and pictures:
+            turn["content"] = [*([{"type": "text", "text": text}] if text else []), *pictures]
+        wire.append(turn)
+    if seen_by_tools:
+        wire.append({"role": "user", "content": seen_by_tools})
+    return wire
+
+
+def _call_to_wire(call: ToolCall) -> dict[str, Any]:
+    arguments = _utf8(call.arguments)
+    try:
+        whole = isinstance(json.loads(arguments), dict)
+    except ValueError:
+        whole = False
+    if not whole:  # several providers answer malformed arguments in the history with an error, which would end the run
+        arguments = json.dumps({"malformed_arguments": arguments})
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+
+
+def _utf8(text: str) -> str:
+    """Return text without lone surrogates, which a kernel may print and no request can carry."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def read(response: Theirs) -> Reply:
+    """Return a whole answer as our reply."""
+    if not response.choices:
+        raise BrokenAnswerError("malformed", "the answer has no choices")
+    choice = response.choices[0]
+    return Reply(
+        text=choice.message.content or "",
+        reasoning=getattr(choice.message, "reasoning_content", None) or "",
+        tool_calls=[
+            ToolCall(id=call.id or "", name=call.function.name or "", arguments=call.function.arguments or "")
+            for call in choice.message.tool_calls or []
+        ],
+        finish_reason=choice.finish_reason or "stop",
+        usage=_usage(getattr(response, "usage", None)),
+    )
+
+
+async def read_stream(stream: Theirs, show: Callable[[str], None]) -> Reply:
+    """Return a streamed answer as our reply, showing its text as it comes."""
+    text: list[str] = []
+    reasoning: list[str] = []
+    calls: list[tuple[int, ToolCall]] = []
+    finish_reason = ""
+    usage: Any = None
+    async with contextlib.aclosing(stream):  # a cancelled call hangs up, so that the server stops writing
+        async for chunk in stream:
+            usage = getattr(chunk, "usage", None) or usage
+            if not chunk.choices:
+                continue
+            finish_reason = chunk.choices[0].finish_reason or finish_reason
+            delta = chunk.choices[0].delta
+            reasoning.append(getattr(delta, "reasoning_content", None) or "")
+            for piece in delta.tool_calls or []:
+                _add_piece(calls, piece)
+            if delta.content:
+                text.append(delta.content)
+                show(delta.content)
+    # litellm ends every stream with a finish reason, of its own making if the provider sent none
+    if not (stream.received_finish_reason or stream.intermittent_finish_reason):
+        raise BrokenAnswerError("cut_off", "the stream ended before a finish reason")
+    if not any(getattr(chunk, "usage", None) for chunk in stream.chunks):
+        usage = None  # litellm counts for itself where the provider did not, which is an estimate
+    return Reply(
+        text="".join(text),
+        reasoning="".join(reasoning),
+        tool_calls=[call for _, call in calls],
+        finish_reason=finish_reason,
+        usage=_usage(usage),
+    )
+
+
+def _add_piece(calls: list[tuple[int, ToolCall]], piece: Theirs) -> None:
+    """Add a piece of a tool call: to the call with its index, unless its id says that another one begins."""
+    call = next((call for index, call in reversed(calls) if index == piece.index), None)
+    if call is None or (piece.id and call.id and piece.id != call.id):
+        call = ToolCall(id="", name="", arguments="")
+        calls.append((piece.index, call))
+    call.id = call.id or piece.id or ""
+    call.name = call.name or piece.function.name or ""
+    call.arguments += piece.function.arguments or ""
+
+
+def _usage(usage: Theirs) -> Usage:
+    details = getattr(usage, "prompt_tokens_details", None)
+    return Usage(
+        input_tokens=getattr(usage, "prompt_tokens", None) or 0,
+        output_tokens=getattr(usage, "completion_tokens", None) or 0,
+        cached_tokens=getattr(details, "cached_tokens", None) or 0,
+    )
