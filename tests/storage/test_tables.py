@@ -19,11 +19,9 @@ from workbench.observation import Observation, Output
 from workbench.storage.store import Store
 from workbench.storage.tables import Rows
 
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
+PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
 fresh = itertools.count()
-relaxed = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+relaxed = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +102,8 @@ class TestEveryEvent:
             "scores": sum(len(event.metrics) for event in events if isinstance(event, Scored)),
             "journals": 0,
         }
-        found = {
-            table: shared.rows(f"SELECT count(*) AS n FROM {table} WHERE run_id = ?", [run])[0]["n"]  # noqa: S608
-            for table in tables
-        }
-        assert found == tables
+        counts = ", ".join(f"(SELECT count(*) FROM {table} WHERE run_id = $run) AS {table}" for table in tables)
+        assert shared.rows(f"SELECT {counts}", {"run": run}) == [tables]
 
     @relaxed
     @given(call=a(ModelCalled), step=a(StepFinished), last=a(RunFinished))

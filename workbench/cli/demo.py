@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+from pathlib import Path
+
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from workbench.cli.errors import FAILED, output, print_json, progress
@@ -36,14 +41,25 @@ def demo(store: StoreOption = None, as_json: JsonOption = False) -> None:
     for result in results:
         if result.error:
             output.print(f"[red]{result.task} with {result.model}: {result.error.message}[/] {result.error.hint}", soft_wrap=True)
-    output.print(f"\nEvery step is in [bold]{results[0].store}[/].", soft_wrap=True)
-    output.print("What to do next:")
-    output.print(f"  workbench runs show {results[0].run_id}", soft_wrap=True)
-    output.print(
-        f"  workbench run {results[0].task} --model openai/gpt-4o          (or ollama/..., or any model litellm knows)", soft_wrap=True
-    )
-    output.print("  python -c \"import workbench as wb; print(wb.store().sql('FROM runs SELECT task, model, success'))\"", soft_wrap=True)
-    output.print("  jupyter lab notebooks/first_run.ipynb", soft_wrap=True)
+    workbench, python = _command("workbench"), _command("python")
+    query = "import workbench as wb; print(wb.store().sql('FROM runs SELECT task, model, success'))"
+    for line in (
+        f"\nEvery step is in {results[0].store}.",
+        "What to do next:",
+        f"  {workbench} runs show {results[0].run_id}",
+        f"  {workbench} run {results[0].task} --model openai/gpt-4o    (or ollama/..., any model litellm knows)",
+        f'  {python} -c "{query}"',
+        "  open notebooks/first_run.ipynb in Jupyter",
+    ):
+        output.print(escape(line), soft_wrap=True)
     if not expected:
         output.print("[bold red]Not as it should be: the oracle must solve each task and nop none.[/] workbench doctor may say why.")
         raise typer.Exit(FAILED)
+
+
+def _command(name: str) -> str:
+    """Return how ``name`` of this environment is called from here."""
+    path = Path(sys.executable).parent / name
+    if shutil.which(name) == str(path):
+        return name
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
