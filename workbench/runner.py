@@ -218,14 +218,19 @@ async def execute(given: Plan) -> RunResult:
     with contextlib.suppress(StoreError):
         # ends the records of processes that were killed
         await asyncio.to_thread(given.store.absorb)
-    files = await asyncio.to_thread(runtime.folder, run_id[-6:])
     journal = await asyncio.to_thread(given.store.journal, run_id)
+    files = runtime.mine() / f"r-{run_id[-6:]}"
 
     def emit(event: Event, *, durable: bool = False) -> None:
         journal.write(event, durable=durable)
         result.take(event)
-        for listener in given.listeners:
-            listener(event)
+        for listener in list(given.listeners):
+            try:
+                listener(event)
+            except Exception as error:
+                # who only listens cannot end the run
+                given.listeners.remove(listener)
+                warnings.warn(f"a listener failed and hears no more: {type(error).__name__}: {error}", stacklevel=2)
 
     try:
         emit(_started(given), durable=True)
@@ -234,6 +239,7 @@ async def execute(given: Plan) -> RunResult:
         if not given.environment.built:
             emit(Noticed(kind="environment", message=f"building environment {given.environment.name}, once on this machine"))
         prepared = await _prepare(given)
+        files.mkdir(mode=0o700)
         workspace = files / "workspace"
         await asyncio.to_thread(_stage, given, prepared, workspace)
         answer = await _work(given, workspace, result, emit)

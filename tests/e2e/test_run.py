@@ -262,3 +262,12 @@ def test_a_task_with_a_variant_says_which(tmp_path, minimal, store_path):
     result = wb.run(str(folder), model="oracle", variant={"level": "lazy"}, store=store_path)
     assert result.variant == {"level": "lazy"} and result.success
     assert wb.store(store_path).rows("SELECT instruction FROM runs")[0]["instruction"] == "42, quickly."
+
+
+def test_a_listener_that_fails_does_not_end_the_run(task, store_path):
+    def broken(event):
+        raise BrokenPipeError
+
+    with pytest.warns(UserWarning, match="hears no more: BrokenPipeError"):
+        result = wb.run(task, model="oracle", store=store_path, on_event=broken)
+    assert result.success

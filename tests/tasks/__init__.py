@@ -1,0 +1,1 @@
+"""Tests of the task file, staging, freezing, grading and the built-in tasks."""
