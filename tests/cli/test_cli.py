@@ -149,3 +149,12 @@ def test_ctrl_c_keeps_the_record_and_is_exit_code_130(task, store_path):
     assert (process.returncode, document["status"]) == (130, "interrupted")
     listed = json.loads(workbench("runs", "list", "--json", "--store", store_path).stdout)
     assert listed[0]["status"] == "interrupted"
+
+
+@pytest.mark.walls
+def test_the_demo_comes_out_as_it_should(ds, minimal, store_path):
+    done = workbench("demo", "--store", store_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Every step is in" in done.stdout and str(store_path) in done.stdout
+    solved = json.loads(workbench("runs", "list", "--json", "--store", store_path).stdout)
+    assert len(solved) == 6 and all(run["success"] is (run["model"] == "oracle") for run in solved)
