@@ -1,4 +1,5 @@
 """Hostile programs and what they go for: the canaries of the host, and code that an agent might run."""
+# ruff: noqa: E501  (programs as they are run)
 
 from __future__ import annotations
 

@@ -31,7 +31,10 @@ png = base64.b64encode(b"\x89PNG" + bytes(40)).decode()
 mimes = st.sampled_from(["text/plain", "text/html", "image/png", "image/svg+xml", "application/json", NAMESPACE_MIME])
 nearly_bundle = st.dictionaries(mimes, json_like | any_text | terminal | st.just(png) | st.just("A" * 900), max_size=4)
 nearly_changes = st.fixed_dictionaries(
-    {"changes": json_like | st.lists(st.fixed_dictionaries({"name": json_like, "change": json_like | st.just("new"), "summary": json_like}))}
+    {
+        "changes": json_like
+        | st.lists(st.fixed_dictionaries({"name": json_like, "change": json_like | st.just("new"), "summary": json_like}))
+    }
 )
 nearly_content = st.one_of(
     st.dictionaries(any_text, json_like, max_size=4),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from workbench.kernels.session import KernelSession
 from workbench.observation import Observation
 
 PATIENCE = 60.0
@@ -54,9 +56,42 @@ def processes_with(marker: str) -> list[psutil.Process]:
     return found
 
 
-def cgroups() -> set[Path]:
-    """The cgroups that sandboxes have now."""
-    return set(Path("/sys/fs/cgroup").rglob("workbench-*"))
+def holdings(session: KernelSession) -> list[Path]:
+    """The folders a live session has on this machine beside its workspace: its files and its cgroup."""
+    assert session._folder is not None
+    assert session._manager is not None
+    process = session._manager.provisioner.process
+    group = process._cgroup
+    return [session._folder, *(group.folders if group is not None else [])]
+
+
+def dead(session: KernelSession) -> bool:
+    """Whether the session's kernel is gone, noticed or not."""
+    assert session._manager is not None
+    return session._manager.provisioner.process.returncode is not None
+
+
+def disk_use(folders: list[Path]) -> tuple[int, int]:
+    """Bytes and files below ``folders``, those included that are deleted and that a child of this process keeps open."""
+    total = count = 0
+    waiting = [str(folder) for folder in folders]
+    while waiting:
+        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    total += entry.stat(follow_symlinks=False).st_blocks * 512
+                    count += 1
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(OSError):
+            for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    target = str(descriptor.readlink())
+                    if target.endswith(" (deleted)") and not target.startswith(("/dev", "/memfd", "/tmp/tmp")):
+                        total += descriptor.stat().st_blocks * 512
+                        count += 1
+    return total, count
 
 
 @dataclass

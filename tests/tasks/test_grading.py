@@ -1,0 +1,406 @@
+"""Grading: a verdict that only the grader can give, and a grader at fault is never a zero."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.tasks.conftest import METRIC, MakeTask
+from workbench.errors import GraderError, classify
+from workbench.events import Scored
+from workbench.kernels import runtime
+from workbench.kernels.environments import Environment
+from workbench.kernels.process import WalledProcess
+from workbench.tasks import grading
+from workbench.tasks.grading import Report, grade, score
+from workbench.tasks.spec import Metric
+from workbench.tasks.staging import Prepared
+from workbench.tasks.submission import Frozen
+
+Judge = Callable[..., Awaitable[Scored]]
+
+REPORT = '{"report": {"metrics": {"m": 1.0}, "invalid": null, "details": {}}}'
+SAYS = "def grade(submission, hidden):\n    return {}\n"
+
+
+@pytest.fixture
+def judge(make_task: MakeTask, minimal: Environment, tmp_path: Path) -> Judge:
+    """Grade with a grader's source, on the files that were handed in."""
+
+    async def give(grader: str, *, submitted: dict[str, str] | None = None, more: str = "", metric: str = METRIC) -> Scored:
+        folder = make_task(more, metric=metric, files={"hidden/grader.py": grader, "hidden/secret.txt": "the answer"})
+        frozen = Frozen(tmp_path / "frozen")
+        for name, text in (submitted or {"answer.txt": "42"}).items():
+            path = frozen.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        before = set(runtime.mine().iterdir())
+        try:
+            return await grade(folder, Prepared(tmp_path, folder.hidden, "hash"), frozen, minimal)
+        finally:
+            assert set(runtime.mine().iterdir()) == before
+
+    return give
+
+
+def metrics(**more: Any) -> str:
+    return SAYS.format({"metrics": {"m": 0.0}, "invalid": None, "details": {}, **more})
+
+
+class TestScore:
+    def metric(self, **more: Any) -> Metric:
+        return Metric.model_validate({"name": "m", "primary": True, "range": [0, 1], "success": {"rule": "ge", "value": 0.5}, **more})
+
+    @given(value=st.floats(0, 1))
+    def test_judges_by_the_tasks_rule(self, value: float) -> None:
+        found = score(self.metric(), Report(metrics={"m": value, "other": 7}))
+        assert (found.value, found.normalised, found.success, found.primary) == (value, value, value >= 0.5, True)
+
+    @given(value=st.floats().filter(lambda value: not 0 <= value <= 1))
+    def test_out_of_range_is_the_graders_fault(self, value: float) -> None:
+        with pytest.raises(GraderError, match="not a number from"):
+            score(self.metric(), Report(metrics={"m": value}))
+
+    @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+    def test_that_is_no_number_is_the_graders_fault_in_any_range(self, value: float) -> None:
+        with pytest.raises(GraderError):
+            score(self.metric(range=[-math.inf, math.inf]), Report(metrics={"m": value}))
+
+    def test_that_is_missing_is_the_graders_fault(self) -> None:
+        with pytest.raises(GraderError, match="m = None") as caught:
+            score(self.metric(), Report(metrics={"n": 1.0}))
+        assert caught.value.hint == "the task's grader is at fault, not the run"
+
+    @pytest.mark.parametrize(("invalid", "value"), [(0, 0.0), (-5, -5.0), (math.inf, None), (None, None)])
+    def test_of_an_invalid_submission_is_what_the_task_says(self, invalid: float | None, value: float | None) -> None:
+        found = score(self.metric(invalid=invalid), Report(metrics={"m": 1.0}, invalid="empty"))
+        assert (found.value, found.normalised, found.success) == (value, None, False)
+
+    def test_without_a_rule_succeeds_nor_fails(self) -> None:
+        assert score(self.metric(success=None), Report(metrics={"m": 1.0})).success is None
+        assert score(self.metric(success=None), Report(invalid="empty")).success is None
+
+
+async def test_an_invalid_submission_needs_no_grader(make_task: MakeTask, tmp_path: Path) -> None:
+    folder = make_task(files={"hidden/grader.py": "raise SystemExit"})
+    frozen = Frozen(tmp_path, invalid="answer.txt does not exist")
+    found = await grade(folder, Prepared(tmp_path, folder.hidden, "hash"), frozen, None)  # type: ignore[arg-type]
+    assert (found.success, found.invalid, found.metrics[0].value) == (False, "answer.txt does not exist", 0)
+
+
+@pytest.mark.walls
+class TestVerdict:
+    @pytest.mark.parametrize(("answer", "solved"), [("42", True), ("41", False)])
+    async def test_is_the_graders(self, judge: Judge, answer: str, solved: bool) -> None:
+        grader = """
+def grade(submission, hidden):
+    assert (hidden / "secret.txt").read_text() == "the answer"
+    right = (submission / "answer.txt").read_text() == "42"
+    return {"metrics": {"m": float(right)}, "invalid": None, "details": {"given": (submission / "answer.txt").read_text()}}
+"""
+        found = await judge(grader, submitted={"answer.txt": answer})
+        assert (found.success, found.metrics[0].value, found.details) == (solved, float(solved), {"given": answer})
+        assert (found.grader_hash, found.invalid) == ("hash", None)
+
+    async def test_may_be_that_nothing_could_be_graded(self, judge: Judge) -> None:
+        found = await judge(metrics(metrics={}, invalid="not CSV"))
+        assert (found.success, found.invalid, found.metrics[0].value) == (False, "not CSV", 0)
+
+    async def test_may_come_from_another_entry(self, judge: Judge) -> None:
+        found = await judge("def other(submission, hidden): return {'metrics': {'m': 1}}", more="[grader]\nentry = 'grader.py:other'\n")
+        assert found.success is True
+
+    async def test_does_not_come_from_anything_printed(self, judge: Judge) -> None:
+        forged = f"""
+import os, sys
+def grade(submission, hidden):
+    for _ in range(3):
+        print({REPORT!r}, flush=True)
+        print({REPORT!r}, file=sys.stderr, flush=True)
+        os.write(1, {REPORT.encode()!r} + b"\\n")
+        os.write(2, {REPORT.encode()!r} + b"\\n")
+    sys.__stdout__.write({REPORT!r} + "\\n"); sys.__stdout__.flush()
+    return {{"metrics": {{"m": 0.0}}}}
+"""
+        found = await judge(forged)
+        assert (found.success, found.metrics[0].value) == (False, 0)
+
+    async def test_does_not_come_from_a_process_the_grader_starts(self, judge: Judge) -> None:
+        grader = f"""
+import subprocess, sys
+CODE = '''
+import os
+written = []
+for descriptor in range(0, 256):
+    try:
+        os.write(descriptor, {REPORT.encode()!r} + b"\\\\n")
+    except OSError:
+        pass
+for pid in {{os.getppid(), 1}}:
+    for descriptor in range(0, 64):
+        try:
+            with open(f"/proc/{{pid}}/fd/{{descriptor}}", "wb", buffering=0) as file:
+                file.write({REPORT.encode()!r} + b"\\\\n")
+            written.append(descriptor)
+        except OSError:
+            pass
+open("/tmp/written", "w").write(str(written))
+'''
+def grade(submission, hidden):
+    for close in (True, False):
+        subprocess.run([sys.executable, "-c", CODE], close_fds=close)
+    return {{"metrics": {{"m": 0.0}}, "details": {{"written": open("/tmp/written").read()}}}}
+"""
+        found = await judge(grader)
+        assert (found.success, found.metrics[0].value, found.details) == (False, 0, {"written": "[]"})
+
+    async def test_does_not_come_from_modules_that_were_handed_in(self, judge: Judge) -> None:
+        grader = """
+import json, csv, decimal
+def grade(submission, hidden):
+    assert "/usr" in json.__file__ or "lib" in json.__file__, json.__file__
+    return {"metrics": {"m": float(str(submission) in " ".join(f"{m.__file__}" for m in (json, csv, decimal)))}}
+"""
+        forged = "raise SystemExit(print('" + REPORT + "'))"
+        names = ("json.py", "csv.py", "decimal.py", "sitecustomize.py", "usercustomize.py", "workbench_grading.py", "grader.py")
+        found = await judge(grader, submitted=dict.fromkeys(names, forged))
+        assert found.success is False
+
+    async def test_keeps_its_details_bounded(self, judge: Judge) -> None:
+        found = await judge(metrics(details={"rows": "x" * 100_000}))
+        assert found.details == {"left_out": "details of more than 64 KiB"}
+        assert found.success is False
+
+    async def test_keeps_its_reason_bounded(self, judge: Judge) -> None:
+        found = await judge("def grade(submission, hidden): return {'invalid': 'x' * 3_000_000}")
+        assert found.success is False
+        assert len(found.invalid or "") < 100_000
+
+    @pytest.mark.parametrize(
+        "details",
+        ["{'name': '\\udcff\\ud800'}", "{'\\udcff': 1}", "{'x': float('nan')}", "{'x': 10**400}", "{'x': '\\0'}", "nested(400)"],
+        ids=["half a pair", "key", "nan", "big", "nul", "nested"],
+    )
+    async def test_can_be_written_down_whatever_its_details_are(self, judge: Judge, details: str) -> None:
+        grader = f"""
+def nested(depth):
+    return {{"x": nested(depth - 1)}} if depth else {{}}
+def grade(submission, hidden):
+    return {{"metrics": {{"m": 0.0}}, "details": {details}}}
+"""
+        found = await judge(grader)
+        assert found.success is False
+        assert json.loads(found.model_dump_json())["details"]
+
+
+FAULTS = {
+    "raises": ("def grade(submission, hidden): raise KeyError('no such label')", "failed: KeyError: 'no such label'"),
+    "exits": ("import sys\ndef grade(submission, hidden): sys.exit(0)", "failed: SystemExit: 0"),
+    "leaves": ("import os\ndef grade(submission, hidden): os._exit(0)", "died: exit code 0"),
+    "leaves at import": (f"import os\nprint({REPORT!r}, flush=True)\nos._exit(0)", "died: exit code 0"),
+    "killed": ("import os\ndef grade(submission, hidden): os.kill(os.getpid(), 9)", "died: killed by SIGKILL"),
+    "crashes": ("import ctypes\ndef grade(submission, hidden): ctypes.string_at(0)", "died: killed by SIGSEGV"),
+    "interrupts": ("def grade(submission, hidden): raise KeyboardInterrupt", "failed: KeyboardInterrupt"),
+    "no function": ("x = 1", "has no attribute 'grade'"),
+    "no python": ("def grade(:", "SyntaxError"),
+    "nothing": ("def grade(submission, hidden): pass", "answered nonsense"),
+    "a number": ("def grade(submission, hidden): return 1.0", "answered nonsense"),
+    "empty": (metrics(metrics={}), "m = None"),
+    "only details": (SAYS.format({"details": {}}), "m = None"),
+    "other metric": (metrics(metrics={"n": 1.0}), "m = None"),
+    "text": (metrics(metrics={"m": "good"}), "answered nonsense"),
+    "none": (metrics(metrics={"m": None}), "answered nonsense"),
+    "nan": ("def grade(submission, hidden): return {'metrics': {'m': float('nan')}}", "m = nan"),
+    "infinite": ("def grade(submission, hidden): return {'metrics': {'m': float('inf')}}", "m = inf"),
+    "too much": (metrics(metrics={"m": 1.5}), "m = 1.5, not a number from 0.0 to 1.0"),
+    "extra": (metrics(success=True), "answered nonsense"),
+    "no json": ("def grade(submission, hidden): return {'metrics': {'m': {1, 2}}}", "not JSON serializable"),
+    "itself": ("def grade(submission, hidden):\n    x = {}\n    x['details'] = x\n    return x", "Circular reference"),
+    "deep": ("def grade(submission, hidden):\n    x = {}\n    for _ in range(99999): x = {'x': x}\n    return x", "RecursionError"),
+    "huge": ("def grade(submission, hidden): return {'metrics': {'m': 1}, 'details': {'x': 'y' * 2**25}}", "more than can be read"),
+    "writes into hidden": ("def grade(submission, hidden): (hidden / 'x').touch()", "Read-only file system"),
+    "strange words": ("def grade(submission, hidden): raise ValueError('\\ud800 \\0')", "failed: ValueError"),
+}  # fmt: skip
+
+
+@pytest.mark.walls
+class TestFault:
+    @pytest.mark.parametrize(("grader", "said"), FAULTS.values(), ids=FAULTS.keys())
+    async def test_is_a_grader_error_and_no_score(self, judge: Judge, grader: str, said: str) -> None:
+        with pytest.raises(GraderError) as caught:
+            await judge(grader)
+        assert said in caught.value.message
+        failure = classify(caught.value)
+        assert failure.kind == "grader"
+        assert len(failure.message) < 10_000 and len(failure.hint) < 10_000
+
+    async def test_of_taking_too_long_is_ended(self, judge: Judge) -> None:
+        grader = "import threading\ndef grade(submission, hidden): threading.Event().wait()"
+        with pytest.raises(GraderError, match=r"data-science/made took longer than 0\.5 s"):
+            await judge(grader, more="[grader]\ntimeout = 0.5\n")
+
+    async def test_of_taking_all_memory_is_named(self, judge: Judge) -> None:
+        grader = "def grade(submission, hidden): return {'metrics': {'m': float(len(bytearray(2**34)) > 0)}}"
+        with pytest.raises(GraderError, match=r"MemoryError|memory limit"):
+            await judge(grader)
+
+    async def test_of_being_cancelled_leaves_nothing(self, judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+        started: list[WalledProcess] = []
+        begun = asyncio.Event()
+
+        class Process(WalledProcess):
+            async def start(self) -> None:
+                await super().start()
+                started.append(self)
+                begun.set()
+
+        monkeypatch.setattr(grading, "WalledProcess", Process)
+        task = asyncio.create_task(judge("import threading\ndef grade(submission, hidden): threading.Event().wait()"))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert started[0].returncode is not None
+
+
+RUNS = """
+import json, os
+from pathlib import Path
+from workbench_grading import run_submitted
+CODE = {code!r}
+def grade(submission, hidden):
+    done = run_submitted(CODE, submission=submission, timeout={timeout})
+    return {{"metrics": {{"m": 0.0}}, "details": {{"code": done.returncode, "out": done.stdout[-2000:], "err": done.stderr[-2000:],
+             "sizes": [len(done.stdout), len(done.stderr)]}}}}
+"""
+
+TRIES = """
+import json, os, signal, ctypes, glob
+from pathlib import Path
+done = {}
+def attempt(name, function):
+    try:
+        function()
+        done[name] = "done"
+    except BaseException as error:
+        done[name] = type(error).__name__
+parent = os.getppid()
+def trace():
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.ptrace(16, parent, None, None) != 0:
+        raise OSError(ctypes.get_errno(), "ptrace")
+attempt("hidden", lambda: Path("/grading/hidden/secret.txt").read_text())
+attempt("hidden by root", lambda: Path(f"/proc/{parent}/root/grading/hidden/secret.txt").read_text())
+attempt("hidden by list", lambda: os.listdir("/grading/hidden"))
+attempt("grader by list", lambda: os.listdir("/opt/workbench"))
+attempt("kill", lambda: os.kill(parent, signal.SIGKILL))
+attempt("stop", lambda: os.kill(parent, signal.SIGSTOP))
+attempt("everything", lambda: os.kill(-1, signal.SIGKILL))
+attempt("trace", trace)
+attempt("memory", lambda: open(f"/proc/{parent}/mem", "rb"))
+attempt("variables", lambda: open(f"/proc/{parent}/environ", "rb").read())
+attempt("channel", lambda: [open(name, "wb") for name in glob.glob(f"/proc/{parent}/fd/*")] or os.listdir(f"/proc/{parent}/fd"))
+attempt("submission", lambda: Path("/grading/submission/new").touch())
+attempt("overwrite", lambda: Path("/grading/submission/answer.txt").write_text("x"))
+attempt("tmp", lambda: Path("/tmp/planted").touch())
+attempt("own", lambda: Path("own").write_text(Path("/grading/submission/answer.txt").read_text()))
+print(json.dumps(done))
+"""
+
+
+@pytest.mark.walls
+class TestRunSubmitted:
+    async def run(self, judge: Judge, code: str, *, timeout: float = 30, **submitted: str) -> dict[str, Any]:
+        files = {"answer.txt": "42", **{name.replace("__", ".").replace("_in_", "/"): text for name, text in submitted.items()}}
+        return (await judge(RUNS.format(code=code, timeout=timeout), submitted=files)).details
+
+    async def test_imports_from_the_submission_first(self, judge: Judge) -> None:
+        found = await self.run(judge, "import made, sys; print(made.x, __name__, sys.argv)", made__py="x = 'here'")
+        assert (found["code"], found["out"].strip()) == (0, "here __main__ ['submitted']")
+
+    async def test_can_reach_neither_the_answers_nor_the_grader(self, judge: Judge) -> None:
+        found = await self.run(judge, TRIES)
+        assert found["code"] == 0, found
+        outcome = json.loads(found["out"])
+        assert outcome.pop("own") == "done"
+        outcome.pop("everything")  # says "done" whether anything was hit or not; that the grader lives to tell is what counts
+        assert {name for name, what in outcome.items() if what == "done"} == set()
+        assert len(outcome) == 13
+
+    async def test_says_how_it_ended(self, judge: Judge) -> None:
+        found = await self.run(judge, "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)")
+        assert (found["code"], found["out"], found["err"]) == (3, "out\n", "err\n")
+
+    async def test_has_bounded_output(self, judge: Judge) -> None:
+        found = await self.run(judge, "import os\nfor d in (1, 2):\n    for _ in range(40): os.write(d, b'x' * 10**5)")
+        assert found["sizes"] == [2**20, 2**20]
+
+    async def test_may_print_what_is_no_text(self, judge: Judge) -> None:
+        found = await self.run(judge, "import os; os.write(1, b'\\xff\\xfe ok')")
+        assert found["out"].endswith(" ok")
+
+    async def test_is_killed_after_its_time(self, judge: Judge) -> None:
+        found = await self.run(judge, "import threading; threading.Event().wait()", timeout=0.5)
+        assert found["code"] == -9
+
+    async def test_has_no_input(self, judge: Judge) -> None:
+        assert (await self.run(judge, "print(repr(input()))"))["err"].rstrip().endswith("EOFError: EOF when reading a line")
+
+    async def test_leaves_no_process_behind(self, judge: Judge) -> None:
+        # one that is left would take what the next one needs, and see its files
+        code = """
+import os, sys, threading
+read, write = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.write(write, b"x")
+        threading.Event().wait()
+    os._exit(0)
+os.read(read, 1)
+"""
+        grader = f"""
+import os
+from workbench_grading import run_submitted
+def pids():
+    return {{name for name in os.listdir("/proc") if name.isdigit()}}
+def grade(submission, hidden):
+    before = pids()
+    code = run_submitted({code!r}, submission=submission, timeout=20).returncode
+    return {{"metrics": {{"m": 0.0}}, "details": {{"code": code, "left": len(pids() - before)}}}}
+"""
+        found = await judge(grader)
+        assert found.details == {"code": 0, "left": 0}
+
+    async def test_cannot_use_up_what_the_grader_needs(self, judge: Judge) -> None:
+        # a process of a session of its own takes every place there is, and every one that becomes free
+        code = """
+import os, threading
+read, write = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    while True:
+        try:
+            if os.fork() == 0:
+                threading.Event().wait()
+        except OSError:
+            os.write(write, b"x") if write else None
+            write = None
+os.read(read, 1)
+"""
+        grader = f"""
+from workbench_grading import run_submitted
+def grade(submission, hidden):
+    first = run_submitted({code!r}, submission=submission, timeout=20).returncode
+    more = [run_submitted("print('fine')", submission=submission, timeout=20).stdout for _ in range(10)]
+    return {{"metrics": {{"m": 0.0}}, "details": {{"more": more}}}}
+"""
+        assert (await judge(grader)).details == {"more": ["fine\n"] * 10}
