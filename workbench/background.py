@@ -67,9 +67,13 @@ def wait(work: Coroutine[Any, Any, T], calls: Calls | None = None) -> T:
     running = loop()
     outcome: Future[T] = Future()
     tasks: list[asyncio.Task[T]] = []
+    stopped = threading.Event()
 
     async def run() -> None:
         tasks.append(asyncio.ensure_future(work))
+        if stopped.is_set():
+            # the loop was busy when Ctrl-C was pressed, and this had not begun
+            tasks[0].cancel()
         try:
             outcome.set_result(await tasks[0])
         except BaseException as error:
@@ -77,12 +81,16 @@ def wait(work: Coroutine[Any, Any, T], calls: Calls | None = None) -> T:
         finally:
             calls.end()
 
+    def stop() -> None:
+        stopped.set()
+        running.call_soon_threadsafe(lambda: [task.cancel() for task in tasks])
+
     started = asyncio.run_coroutine_threadsafe(run(), running)
     try:
         calls.make()
         return outcome.result()
     except KeyboardInterrupt:
-        running.call_soon_threadsafe(lambda: [task.cancel() for task in tasks])
+        stop()
         started.result()
         try:
             return outcome.result()
@@ -90,6 +98,6 @@ def wait(work: Coroutine[Any, Any, T], calls: Calls | None = None) -> T:
             raise KeyboardInterrupt from None
     except BaseException:
         # a call that fails must not leave the work running behind the caller's back
-        running.call_soon_threadsafe(lambda: [task.cancel() for task in tasks])
+        stop()
         started.result()
         raise

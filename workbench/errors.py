@@ -86,6 +86,9 @@ class Failure(BaseModel):
     message: str
     hint: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
 
 def classify(error: BaseException) -> Failure:
     """Return the record of ``error``; anything that is not ours is a bug in the agent loop.
@@ -99,4 +102,8 @@ def classify(error: BaseException) -> Failure:
     """
     if isinstance(error, WorkbenchError):
         return Failure(kind=error.kind, message=error.message, hint=error.hint)
-    return Failure(kind="agent", message=f"{type(error).__name__}: {error}", hint="this is a bug in workbench or in the agent's own code")
+    try:
+        said = str(error)
+    except Exception:
+        said = "(what it says cannot be shown)"
+    return Failure(kind="agent", message=f"{type(error).__name__}: {said}", hint="this is a bug in workbench or in the agent's own code")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -56,9 +58,10 @@ def run_root() -> Path:
     """
     user = os.getuid() if hasattr(os, "getuid") else 0
     path = Path(tempfile.gettempdir()).resolve() / f"workbench-{user}"
-    path.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o700)
     found = path.lstat()
-    if hasattr(os, "getuid") and (found.st_uid != user or found.st_mode & 0o077):
+    if not stat.S_ISDIR(found.st_mode) or (hasattr(os, "getuid") and (found.st_uid != user or found.st_mode & 0o077)):
         raise UsageError(f"{path} is not private to you", hint="remove it, or point TMPDIR at a folder of your own")
     return path
 

@@ -77,7 +77,7 @@ class RunResult(BaseModel):
             "verdict": self.verdict + (f" ({self.invalid})" if self.invalid else ""),
             "score": f"{self.score.metric} = {self.score.value:.4g}" if self.score and self.score.value is not None else "",
             "answer": self.answer or "",
-            "error": f"{self.error.kind}: {self.error.message}. {self.error.hint}" if self.error else "",
+            "error": f"{self.error.kind}: {self.error}" if self.error else "",
             "used": f"{self.steps} steps, {self.tokens} tokens, "
             + (f"{self.cost_usd:.4f} USD, " if self.cost_usd is not None else "")
             + f"{self.seconds:.1f} s",

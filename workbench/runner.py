@@ -17,7 +17,7 @@ from typing import Any, TypedDict, Unpack
 from workbench import agents, background
 from workbench._version import __version__
 from workbench.agents.base import Agent, LimitReached, RunLimits, Spent, World
-from workbench.errors import Failure, StoreError, UsageError, classify
+from workbench.errors import Failure, StoreError, TaskError, UsageError, classify
 from workbench.events import (
     Event,
     KernelStarted,
@@ -127,6 +127,8 @@ def plan(
     }.items():
         if value is not None and not value > 0:
             raise UsageError(f"{name} is {value}, and must be more than 0")
+    if folder.task.prepare.needs:
+        raise TaskError(f"task {folder.task.id} is unavailable here: it needs {', '.join(folder.task.prepare.needs)}")
     interaction, declared = folder.task.interaction, folder.task.submission
     limits = RunLimits(max_steps or interaction.max_steps, timeout or interaction.max_seconds, max_tokens, budget_usd)
     return Plan(
@@ -134,7 +136,7 @@ def plan(
         folder.task.resolve_variant(variant or {}),
         resolve(
             model,
-            solution=lambda: (folder.solution(), folder.solution_answer()),
+            solution=folder.reference,
             submission_path=declared.path if declared else None,
             base_url=base_url,
             record=Path(record) if record else None,
@@ -246,7 +248,7 @@ async def execute(given: Plan) -> RunResult:
         if prepared is not None and result.status in ("completed", "limit"):
             await _grade(given, prepared, workspace, files / "submission", answer, journal, emit)
     except asyncio.CancelledError:
-        result.status = "interrupted"
+        result.status, result.error = "interrupted", Failure(kind="user", message="the run was interrupted")
     except Exception as error:
         result.status, result.error = "error", classify(error)
     finally:
@@ -262,6 +264,7 @@ async def execute(given: Plan) -> RunResult:
 
 async def _prepare(given: Plan) -> Prepared | None:
     await asyncio.to_thread(environments.build, given.environment)
+    staging.check_environment(given.task, given.environment)
     if given.task.submission is None:
         return None
     return await staging.prepare(given.folder, given.environment, walled=given.sandbox != "none")
@@ -308,6 +311,7 @@ async def _work(given: Plan, workspace: Path, result: _Result, emit: Callable[..
             result.answer = await given.agent.work(world)
         except LimitReached as reached:
             result.status, result.limit = "limit", reached.limit
+            result.error = Failure(kind="limit", message=f"the limit on {reached.limit} ended the run; what was there is graded")
     return result.answer
 
 
@@ -382,7 +386,7 @@ class _Result:
             error=self.error,
             success=self.scored.success if self.scored else None,
             answer=self.answer,
-            steps=self.spent.steps,
+            steps=self.spent.finished,
             tokens=self.spent.tokens,
             cost_usd=self.spent.cost_usd,
             seconds=self.seconds,
@@ -408,7 +412,7 @@ class _Result:
             metrics=metrics,
             invalid=self.scored.invalid if self.scored else None,
             answer=self.answer,
-            steps=self.spent.steps,
+            steps=self.spent.finished,
             tokens=self.spent.tokens,
             cost_usd=self.spent.cost_usd,
             seconds=self.seconds,

@@ -103,7 +103,7 @@ def test_an_interrupt_keeps_the_trajectory(task, store_path):
         return await work
 
     result = asyncio.run(story())
-    assert (result.status, result.success, result.steps) == ("interrupted", None, 1)
+    assert (result.status, result.success, result.steps) == ("interrupted", None, 0)
     assert wb.store(store_path).rows("SELECT code FROM actions")
 
 

@@ -344,7 +344,7 @@ DAEMONS = {
     "one that is not to be found out of memory": "with contextlib.suppress(OSError): open('/proc/self/oom_score_adj', 'w').write('-1000')",
     "one that is stopped": "os.kill(os.getpid(), signal.SIGSTOP)",
     "one that is traced": "ctypes.CDLL(None).ptrace(0, 0, 0, 0)",
-    "one that keeps moving": "while not os.path.exists('stop'):\n    if os.fork(): os._exit(0)\n    os.setsid()",
+    "one that keeps moving": "while not os.path.exists('stop'):\n    with contextlib.suppress(OSError):\n        if os.fork(): os._exit(0)\n        os.setsid()",
     "many that start each other": "while not os.path.exists('stop'):\n    with contextlib.suppress(OSError): os.fork()",
 }
 DAEMON = """
@@ -384,7 +384,8 @@ async def test_nothing_outlives_its_kernel(wall: str, minimal: Environment, tmp_
     try:
         observation = await session.execute(code)
         assert observation.status == "ok", told(observation)
-        assert lives(tmp_path)
+        # a family of forks may have been killed for that already
+        assert lives(tmp_path) or "fork" in daemon
         if end == "killed":
             observation = await session.execute("import os\nos.kill(os.getpid(), 9)")
             assert observation.state_lost, told(observation)

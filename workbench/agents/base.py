@@ -10,7 +10,7 @@ from typing import Protocol
 from workbench.errors import WorkbenchError, classify
 from workbench.events import ActionTaken, Event, KernelDied, ModelCalled, Observed, StepFinished
 from workbench.kernels.session import KernelSession
-from workbench.messages import Message, Reply, Tool
+from workbench.messages import Attempt, Message, Reply, Tool
 from workbench.models.base import Model, ModelError
 from workbench.observation import Observation, Output
 
@@ -56,6 +56,9 @@ class Spent:
     """What a run has used."""
 
     steps: int = 0
+    """Begun: each call of the model begins one."""
+    finished: int = 0
+    """Complete and durable."""
     tokens: int = 0
     cost_usd: float | None = None
     """None while no call had a price."""
@@ -132,10 +135,15 @@ class World:
         began = time.monotonic()
         try:
             reply = await asyncio.wait_for(self.model.reply(messages, tools=tools, on_text=self.on_text), left)
-        except TimeoutError:
-            self._record(
-                prompt, Reply(finish_reason="timeout"), began, ModelError("the run's time was used up while the model was answering")
-            )
+        except TimeoutError as late:
+            tried = [attempt for attempt in getattr(late.__cause__, "attempts", []) if isinstance(attempt, Attempt)]
+            error = ModelError("the run's time was used up while the model was answering", attempts=tried)
+            if tried:
+                # it never answered at all: that is no limit the agent ran into
+                error = ModelError(f"{self.model.name} did not answer in the run's time: {tried[-1].error}", attempts=tried)
+            self._record(prompt, Reply(finish_reason="timeout", attempts=tried), began, error)
+            if tried:
+                raise error from None
             raise LimitReached("seconds") from None
         except ModelError as error:
             self._record(prompt, Reply(finish_reason="error", attempts=error.attempts), began, error)
@@ -195,6 +203,7 @@ class World:
             If tokens, cost or time are used up.
         """
         self.emit(StepFinished(step=self.spent.steps, notes=notes), durable=True)
+        self.spent.finished += 1
         if self.limits.tokens is not None and self.spent.tokens >= self.limits.tokens:
             raise LimitReached("tokens")
         if self.limits.cost_usd is not None and (self.spent.cost_usd or 0.0) >= self.limits.cost_usd:

@@ -79,7 +79,6 @@ class CodeAct:
         template = resources.files("workbench.agents").joinpath("prompts/codeact.md.j2").read_text(encoding="utf-8")
         text: str = jinja2.Template(template, undefined=jinja2.StrictUndefined).render(
             tool=bool(self._tools),
-            workspace=world.kernel.inside,
             packages=world.packages,
             steps=world.limits.steps,
             minutes=round(world.limits.seconds / 60) or 1,

@@ -20,7 +20,7 @@ def demo(store: StoreOption = None, as_json: JsonOption = False) -> None:
     from workbench.tasks import load_all
 
     results = []
-    for folder in load_all():
+    for folder in (folder for folder in load_all() if folder.task.suite == "builtin"):
         for model in ("oracle", "nop"):
             progress.print(f"[bold]{folder.task.id}[/] with {model}")
             results.append(background.wait(runner.execute(runner.plan(folder, model=model, store=store, on_event=Progress()))))

@@ -31,6 +31,7 @@ def run(
     max_tokens: Annotated[int | None, typer.Option(help="Most input and output tokens together.")] = None,
     budget_usd: Annotated[float | None, typer.Option(help="Most US dollars.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Most seconds of work.")] = None,
+    epoch: Annotated[int, typer.Option(help="Which repetition this is.")] = 1,
     base_url: Annotated[str | None, typer.Option(help="Of an OpenAI-compatible server; by default WORKBENCH_BASE_URL.")] = None,
     record: Annotated[Path | None, typer.Option(help="Record the model's traffic in this cassette.")] = None,
     store: StoreOption = None,
@@ -48,6 +49,7 @@ def run(
         "max_tokens": max_tokens,
         "budget_usd": budget_usd,
         "timeout": timeout,
+        "epoch": epoch,
         "base_url": base_url,
         "record": record,
         "store": store,
@@ -127,7 +129,8 @@ def show(result: RunResult) -> None:
     if result.answer:
         output.print(f"  answer: {escape(result.answer)}", soft_wrap=True)
     if result.error:
-        output.print(f"  [red]{result.error.kind} error:[/] {escape(result.error.message)}. {escape(result.error.hint)}", soft_wrap=True)
+        colour = "yellow" if result.error.kind in ("limit", "user") else "red"
+        output.print(f"  [{colour}]{result.error.kind}:[/] {escape(str(result.error))}", soft_wrap=True)
     ended = result.status + (f" ({result.limit})" if result.limit else "")
     cost = "cost unknown" if result.cost_usd is None else f"{result.cost_usd:.4f} USD"
     output.print(f"  {ended}: {result.steps} steps, {result.tokens} tokens, {cost}, {result.seconds:.1f} s")

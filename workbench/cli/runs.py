@@ -34,7 +34,7 @@ def list_(
     """List the newest runs."""
     from workbench.storage.store import Store
 
-    rows = Store(store).rows(_LIST, [limit])
+    rows = [{**row, "variant": json.loads(row["variant"])} for row in Store(store).rows(_LIST, [limit])]
     if as_json:
         print_json(rows)
         return
@@ -93,7 +93,7 @@ def show(
             f"{score['metric']} = {score['value']}" + (f"  invalid: {escape(score['invalid'])}" if score["invalid"] else ""), soft_wrap=True
         )
     if run["error_message"]:
-        output.print(f"[red]{run['error_kind']} error: {escape(run['error_message'])}[/]", soft_wrap=True)
+        output.print(f"[red]{run['error_kind']}: {escape(run['error_message'])}[/]", soft_wrap=True)
     output.print(f"solved: {run['success']}, {run['steps']} steps, {run['tokens']} tokens")
 
 

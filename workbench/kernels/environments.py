@@ -37,7 +37,7 @@ class EnvironmentFile(BaseModel):
     python: str
     """A version specifier, for example ``>=3.11,<3.14``."""
     lock: str = "requirements.lock"
-    """Every package with its version and hashes."""
+    """Name of the file with every package, its version and its hashes."""
     packages: list[str] = Field(min_length=1)
     """What the lock was resolved from."""
 
@@ -56,6 +56,8 @@ class Environment:
         The virtual environment, whether built or not.
     hash : str
         Over the lock and the interpreter: it names the build.
+    lock : Path
+        Every package with its version and hashes.
     packages : tuple of str
         What it was asked to hold, with version ranges.
     """
@@ -64,6 +66,7 @@ class Environment:
     definition: Path
     prefix: Path
     hash: str
+    lock: Path
     packages: tuple[str, ...] = ()
 
     @property
@@ -117,7 +120,9 @@ def find(name: str) -> Environment:
     digest = hashlib.sha256((folder / definition.lock).read_bytes())
     digest.update(f"{sys.version}\0{sys.platform}\0{Path(sys.base_prefix).resolve()}".encode())
     key = digest.hexdigest()[:16]
-    return Environment(name, folder, paths.cache() / "environments" / f"{name}-{key}", key, tuple(definition.packages))
+    return Environment(
+        name, folder, paths.cache() / "environments" / f"{name}-{key}", key, folder / definition.lock, tuple(definition.packages)
+    )
 
 
 def names() -> list[str]:
@@ -161,7 +166,6 @@ def build(environment: Environment) -> Environment:
         if (environment.prefix / _DONE).is_file():
             return environment
         shutil.rmtree(environment.prefix, ignore_errors=True)
-        lock = environment.definition / "requirements.lock"
         interpreter = environment.base_prefix / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
         base = interpreter if interpreter.exists() else Path(sys.executable)
         uv("venv", "--quiet", "--no-project", "--python", str(base), str(environment.prefix))
@@ -175,7 +179,7 @@ def build(environment: Environment) -> Environment:
             "--compile-bytecode",
             "--only-binary",
             ":all:",
-            str(lock),
+            str(environment.lock),
         )
         (environment.prefix / _DONE).touch()
     return environment

@@ -28,7 +28,10 @@ def parse_size(text: str) -> int:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", text, re.IGNORECASE)
     if match is None:
         raise UsageError(f"{text!r} is not a size", hint="write a number with K, M, G or T, for example 2G")
-    return int(float(match[1]) * _UNITS[match[2].upper()])
+    size = float(match[1]) * _UNITS[match[2].upper()]
+    if size >= 2**63:
+        raise UsageError(f"{text!r} is more than any machine has")
+    return int(size)
 
 
 @dataclass(frozen=True)
@@ -81,23 +84,7 @@ class Cgroup:
         mounts, own : str, optional
             The text of ``/proc/self/mounts`` and ``/proc/self/cgroup``; read from there by default.
         """
-        try:
-            mounts = Path("/proc/self/mounts").read_text() if mounts is None else mounts
-            own = Path("/proc/self/cgroup").read_text() if own is None else own
-        except OSError:
-            return None
-        points: dict[str, Path] = {}
-        for line in mounts.splitlines():
-            _, point, kind, options = line.split()[:4]
-            if kind == "cgroup2":
-                points.setdefault("unified", Path(point))
-            elif kind == "cgroup":
-                points.update({option: Path(point) for option in options.split(",") if option in ("memory", "pids")})
-        paths: dict[str, str] = {}
-        for line in own.splitlines():
-            number, controllers, path = line.split(":", 2)
-            for controller in controllers.split(",") if controllers else ["unified"] if number == "0" else []:
-                paths[controller] = path.lstrip("/")
+        points, paths = _hierarchies(mounts, own)
         if "memory" in points and "pids" in points:
             return cls._version_1(name, limits, points, paths)
         if "unified" in points and "unified" in paths:
@@ -107,12 +94,15 @@ class Cgroup:
     @classmethod
     def _version_1(cls, name: str, limits: Limits, points: dict[str, Path], paths: dict[str, str]) -> Cgroup | None:
         group = cls(version=1)
+        wanted: dict[Path, dict[str, int]] = {}
         for controller, settings in {
             # the order matters: memory with swap may never be below memory alone
             "memory": {"memory.limit_in_bytes": limits.memory, "memory.memsw.limit_in_bytes": limits.memory},
             "pids": {"pids.max": limits.processes},
         }.items():
-            folder = points[controller] / paths.get(controller, "") / name
+            # both controllers may share one hierarchy
+            wanted.setdefault(points[controller] / paths.get(controller, "") / name, {}).update(settings)
+        for folder, settings in wanted.items():
             if not group._make(folder, settings, optional={"memory.memsw.limit_in_bytes"}):
                 group.remove()
                 return None
@@ -143,6 +133,17 @@ class Cgroup:
                     return False
         return True
 
+    @staticmethod
+    def sweep(prefix: str) -> None:
+        """Remove the empty groups whose names begin with ``prefix``: what a process that was killed left."""
+        points, paths = _hierarchies(None, None)
+        for controller, point in points.items():
+            own = point / paths.get(controller, "")
+            for parent in {own, own.parent} if own != point else {own}:
+                for folder in parent.glob(f"{prefix}*"):
+                    with contextlib.suppress(OSError):
+                        folder.rmdir()
+
     def entering(self, argv: list[str]) -> list[str]:
         """Return ``argv`` such that the process enters this group before it starts."""
         enter = 'while [ "$1" != -- ]; do echo $$ > "$1" || exit 125; shift; done; shift; exec "$@"'
@@ -163,3 +164,25 @@ class Cgroup:
         for folder in self.folders:
             with contextlib.suppress(OSError):
                 folder.rmdir()
+
+
+def _hierarchies(mounts: str | None, own: str | None) -> tuple[dict[str, Path], dict[str, str]]:
+    """Return where each controller is mounted, and this process's group in each; ``unified`` is version 2."""
+    points: dict[str, Path] = {}
+    paths: dict[str, str] = {}
+    try:
+        mounts = Path("/proc/self/mounts").read_text() if mounts is None else mounts
+        own = Path("/proc/self/cgroup").read_text() if own is None else own
+    except OSError:
+        return points, paths
+    for line in mounts.splitlines():
+        _, point, kind, options = line.split()[:4]
+        if kind == "cgroup2":
+            points.setdefault("unified", Path(point))
+        elif kind == "cgroup":
+            points.update({option: Path(point) for option in options.split(",") if option in ("memory", "pids")})
+    for line in own.splitlines():
+        number, controllers, path = line.split(":", 2)
+        for controller in controllers.split(",") if controllers else ["unified"] if number == "0" else []:
+            paths[controller] = path.lstrip("/")
+    return points, paths

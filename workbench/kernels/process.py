@@ -13,12 +13,14 @@ from pathlib import Path
 import psutil
 
 from workbench.errors import SandboxError
+from workbench.kernels import runtime
 from workbench.kernels.limits import Cgroup, Limits
 from workbench.kernels.walls import Enclosure
 
 _TAIL = 16 * 1024
 _WATCH_SECONDS = 0.5
 _REPORT_SECONDS = 30.0
+_SMALLEST = 4096
 
 
 class WalledProcess:
@@ -74,7 +76,7 @@ class WalledProcess:
         SandboxError
             If it ends before that; the message holds its last words.
         """
-        self._cgroup = Cgroup.create(f"workbench-{secrets.token_hex(6)}", self._limits)
+        self._cgroup = Cgroup.create(f"workbench-{runtime.mine().name}-{secrets.token_hex(4)}", self._limits)
         argv = self._enclosure.argv
         if self._cgroup is not None:
             argv = self._cgroup.entering(argv)
@@ -206,8 +208,8 @@ def folder_size(root: Path, enough: int) -> int:
         with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
             for entry in entries:
                 with contextlib.suppress(OSError):
+                    # an empty file takes room too, and a folder of many more still
+                    total += max(entry.stat(follow_symlinks=False).st_blocks * 512, _SMALLEST)
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
-                    else:
-                        total += entry.stat(follow_symlinks=False).st_blocks * 512
     return total

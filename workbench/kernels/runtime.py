@@ -13,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from workbench import paths
+from workbench.kernels.limits import Cgroup
 
 _LOCK = "owner"
 _mine: tuple[int, Path, FileLock] | None = None
@@ -60,6 +61,7 @@ def _sweep(root: Path) -> int:
             with FileLock(path / _LOCK, timeout=0):
                 removed += 1
             shutil.rmtree(path, ignore_errors=True)
+            Cgroup.sweep(f"workbench-{path.name}-")
     return removed
 
 

@@ -75,8 +75,7 @@ class Recorder:
         self._turn = asyncio.Lock()
         if self.path.exists() and self.path.stat().st_size:
             raise UsageError(f"{self.path} is a recording already", hint="delete it to record again, or choose another path")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        _append(self.path, _Header(model=model.name, sees_images=model.sees_images))
+        self._begun = False
 
     @property
     def sees_images(self) -> bool:
@@ -96,6 +95,11 @@ class Recorder:
             reply = await self.model.reply(messages, tools=tools, on_text=on_text)
             kept = _common(self._previous, asked)
             line = _Exchange(kept=kept, messages=asked[kept:], tools=list(tools), reply=reply, sees_images=self.model.sees_images)
+            if not self._begun:
+                # only now, so that a run that never began leaves no recording behind
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                await asyncio.to_thread(_append, self.path, _Header(model=self.name, sees_images=self.model.sees_images))
+                self._begun = True
             await asyncio.to_thread(_append, self.path, line)
             self._previous = asked
         return reply

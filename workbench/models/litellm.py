@@ -148,6 +148,10 @@ class LiteLLMModel:
             answer: Reply = await retrying(attempt)
         except _AttemptFailedError as failed:
             trouble = failed.trouble
+        except asyncio.CancelledError as cancelled:
+            # whoever ran out of patience is told what was tried
+            cancelled.attempts = attempts  # type: ignore[attr-defined]
+            raise
         else:
             return answer.model_copy(update={"attempts": attempts})
         # out here, where no chain is attached: it quotes the provider unredacted, and providers quote keys

@@ -58,7 +58,7 @@ def _resolve(
     if given is None:
         raise UsageError(
             "no model is set",
-            hint="pass --model PROVIDER/NAME (for example openai/gpt-4o with OPENAI_API_KEY, or ollama/llama3 with a local server), "
+            hint="pass --model PROVIDER/NAME (for example openai/gpt-4o with OPENAI_API_KEY, or ollama_chat/llama3 with a local server), "
             "or set WORKBENCH_MODEL; --model oracle needs no model at all",
         )
     if isinstance(given, str):

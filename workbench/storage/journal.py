@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import secrets
 from pathlib import Path
 from typing import Self
 
 from filelock import FileLock, Timeout
+from pydantic_core import PydanticSerializationError
 
 from workbench.errors import StoreError
 from workbench.events import Event
@@ -56,8 +59,9 @@ class Journal:
             Return only when it is on disk, and everything before it.
         """
         event.run_id, event.seq = self.run_id, self._next
+        line = _line(event)
         self._next += 1
-        self._file.write(event.model_dump_json().encode() + b"\n")
+        self._file.write(line + b"\n")
         self._file.flush()
         if durable:
             os.fsync(self._file.fileno())
@@ -67,7 +71,7 @@ class Journal:
         name = hashlib.sha256(data).hexdigest()
         path = self.path.parent / f"{name}.blob"
         if not path.exists():
-            partial = path.with_suffix(f".{os.getpid()}.partial")
+            partial = path.with_suffix(f".{secrets.token_hex(4)}.partial")
             with partial.open("wb") as file:
                 file.write(data)
                 file.flush()
@@ -79,6 +83,14 @@ class Journal:
         """Close the file and give up the lock; safe to call twice."""
         self._file.close()
         self._lock.release()
+
+
+def _line(event: Event) -> bytes:
+    try:
+        return event.model_dump_json().encode()
+    except PydanticSerializationError:
+        # half a surrogate pair, which models, file names and cells can all produce, has no place in UTF-8
+        return json.dumps(event.model_dump(mode="json"), ensure_ascii=False).encode(errors="replace")
 
 
 def is_alive(path: Path) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,7 @@ class Store:
                 f"cannot make the store {self.path}: its folder does not exist", hint="make the folder, or name another with --store"
             )
         self.journals = self.path.with_name(self.path.name + ".journals")
+        self._migrated = False
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
@@ -83,22 +85,28 @@ class Store:
         StoreError
             If another program holds the file, or the query is wrong.
         """
+        with self._asked(query, parameters) as answer:
+            return answer.df()
+
+    def rows(self, query: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[dict[str, Any]]:
+        """Answer ``query`` as plain Python values, one dict a row; raises like :meth:`sql`."""
+        with self._asked(query, parameters) as answer:
+            names = [column[0] for column in answer.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+
+    @contextmanager
+    def _asked(self, query: str, parameters: Sequence[Any] | dict[str, Any]) -> Iterator[duckdb.DuckDBPyConnection]:
         import duckdb
 
         self.absorb()
         with self._connect(read_only=True) as connection:
             try:
-                return connection.execute(query, parameters).df()
+                answer = connection.execute(query, parameters)
+                if answer is None:
+                    raise StoreError("the query is empty", hint="docs/store.md lists the tables")
+                yield answer
             except duckdb.Error as error:
                 raise StoreError(str(error), hint="docs/store.md lists the tables; writing is not possible here") from None
-
-    def rows(self, query: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[dict[str, Any]]:
-        """Answer ``query`` as plain Python values, one dict a row."""
-        self.absorb()
-        with self._connect(read_only=True) as connection:
-            cursor = connection.execute(query, parameters)
-            names = [column[0] for column in cursor.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def artifact(self, sha256: str) -> bytes:
         """Return the content of an artifact.
@@ -120,12 +128,12 @@ class Store:
         A run whose process is gone without a last event gets one that says it was interrupted. A journal is removed
         once all of it is in the file. A line that was cut off by a crash is left out: it was never durable.
         """
-        pending = self._pending()
-        if not pending and self.path.exists():
+        if self._migrated and not self._pending() and self.path.exists():
             return 0
         with self._connect(read_only=False) as connection:
             self._migrate(connection)
-            return sum(self._take_in(connection, journal) for journal in sorted(self.journals.glob(f"*{SUFFIX}")))
+            self._migrated = True
+            return sum(self._take_in_or_set_aside(connection, journal) for journal in sorted(self.journals.glob(f"*{SUFFIX}")))
 
     def _pending(self) -> bool:
         return self.journals.is_dir() and any(self.journals.glob(f"*{SUFFIX}"))
@@ -144,7 +152,7 @@ class Store:
                 try:
                     connection = connect()
                 except duckdb.Error as error:
-                    held = "lock" in str(error).lower()
+                    held = isinstance(error, duckdb.ConnectionException) or "lock" in str(error).lower()
                     hint = "another program has it open: close it there; nothing is lost, runs go on in their journals" if held else ""
                     raise StoreError(f"cannot open the store {self.path}: {error}", hint=hint) from None
                 with connection:
@@ -171,6 +179,22 @@ class Store:
                 connection.execute(scripts[version].read_text(encoding="utf-8"))
                 connection.execute("INSERT INTO schema_migrations VALUES (?, now()::TIMESTAMP)", [version])
                 connection.execute("COMMIT")
+
+    def _take_in_or_set_aside(self, connection: duckdb.DuckDBPyConnection, path: Path) -> int:
+        """One journal that makes no sense must not keep the others out."""
+        import duckdb
+
+        try:
+            return self._take_in(connection, path)
+        except (duckdb.DataError, duckdb.IntegrityError, ValueError, KeyError, TypeError, AttributeError) as error:
+            with suppress(duckdb.Error):
+                connection.execute("ROLLBACK")
+            if not is_alive(path):
+                aside = path.with_suffix(".broken")
+                path.rename(aside)
+                path.with_suffix(LOCK).unlink(missing_ok=True)
+                warnings.warn(f"a journal makes no sense and was set aside as {aside}: {type(error).__name__}: {error}", stacklevel=2)
+            return 0
 
     def _take_in(self, connection: duckdb.DuckDBPyConnection, path: Path) -> int:
         run_id = path.name.removesuffix(SUFFIX)
@@ -202,13 +226,14 @@ class Store:
         connection.execute("DELETE FROM journals WHERE run_id = ?", [run_id])
         connection.execute("INSERT INTO journals VALUES (?, ?)", [run_id, size])
         connection.execute("COMMIT")
+        # the commit above is durable, so the other copies may go
+        for name, _ in rows.blobs:
+            (path.parent / f"{name}.blob").unlink(missing_ok=True)
         if not alive:
-            # the commit above is durable, so the other copy may go
-            connection.execute("DELETE FROM journals WHERE run_id = ?", [run_id])
             path.unlink(missing_ok=True)
             path.with_suffix(LOCK).unlink(missing_ok=True)
-            for name, _ in rows.blobs:
-                (path.parent / f"{name}.blob").unlink(missing_ok=True)
+            # last: without this row a journal that is still there would be taken in again
+            connection.execute("DELETE FROM journals WHERE run_id = ?", [run_id])
         return count
 
     def _ended(self, connection: duckdb.DuckDBPyConnection, run_id: str) -> bool:

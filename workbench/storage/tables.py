@@ -42,7 +42,8 @@ class Rows:
         fields = {key: value for key, value in event.items() if key not in ("run_id", "seq", "at", "event")}
         self._insert("events", run_id=event["run_id"], seq=event["seq"], recorded_at=event["at"], event=kind, data=fields)
         if (handler := _HANDLERS.get(kind)) is not None:
-            handler(self, event["run_id"], event["at"], fields)
+            # handlers take out what has a column of its own
+            handler(self, event["run_id"], event["at"], dict(fields))
 
     def _insert(self, table: str, **row: Any) -> None:
         self.inserts.setdefault(table, []).append(row)
@@ -50,8 +51,7 @@ class Rows:
     def _detach(self, output: Row) -> Row:
         data = {}
         for mime, value in output["data"].items():
-            if mime in ("image/png", "image/jpeg") and isinstance(value, str):
-                content = base64.b64decode(value)
+            if mime in ("image/png", "image/jpeg") and isinstance(value, str) and (content := _decoded(value)) is not None:
                 name = hashlib.sha256(content).hexdigest()
                 self.artifacts[name] = (mime, content)
                 data[mime] = {"artifact": name, "size": len(content)}
@@ -121,6 +121,13 @@ class Rows:
             (run_id, {"finished_at": at, **data, **{f"error_{key}": error.get(key) for key in ("kind", "message", "hint")}})
         )
         self.finished.add(run_id)
+
+
+def _decoded(text: str) -> bytes | None:
+    try:
+        return base64.b64decode(text)
+    except ValueError:
+        return None
 
 
 _HANDLERS: dict[str, Callable[[Rows, str, str, Row], None]] = {

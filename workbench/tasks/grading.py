@@ -17,6 +17,7 @@ import time
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from workbench.errors import GraderError, SandboxError
 from workbench.events import MetricValue, Scored
@@ -28,6 +29,7 @@ from workbench.tasks.staging import Prepared, limits_of
 from workbench.tasks.submission import Frozen
 
 _MOST_DETAILS = 64 * 1024
+_MOST_REASON = 4000
 
 
 class Report(BaseModel):
@@ -52,9 +54,10 @@ async def grade(folder: TaskFolder, prepared: Prepared, frozen: Frozen, environm
     report = Report(invalid=frozen.invalid) if frozen.invalid else await _ask(folder, prepared, frozen, environment, walled)
     metrics = [score(metric, report) for metric in folder.task.metrics]
     success = next(metric.success for metric in metrics if metric.primary)
+    assert success is not None, "a primary metric has a success rule"
     return Scored(
         metrics=metrics,
-        success=bool(success),
+        success=success,
         invalid=report.invalid,
         grader_hash=prepared.grader_hash,
         details=report.details,
@@ -116,13 +119,23 @@ async def _ask(folder: TaskFolder, prepared: Prepared, frozen: Frozen, environme
 def _parse(task: str, line: bytes, process: WalledProcess) -> Report:
     if not line:
         raise GraderError(f"the grader of {task} died: {process.why_dead()}")
-    answer = json.loads(line)
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        raise GraderError(f"the grader of {task} died in the middle of its answer: {process.why_dead()}") from None
     if "error" in answer:
-        raise GraderError(f"the grader of {task} failed: {answer['error'].strip().splitlines()[-1]}", hint=answer["error"][-1500:])
+        raise GraderError(f"the grader of {task} failed: {answer['error'].strip().splitlines()[-1][:1000]}", hint=answer["error"][-1500:])
     try:
         report = Report.model_validate(answer["report"])
     except ValidationError as error:
-        raise GraderError(f"the grader of {task} answered nonsense: {error}") from None
+        raise GraderError(f"the grader of {task} answered nonsense: {str(error)[:1000]}") from None
+    if report.invalid is not None:
+        report.invalid = report.invalid[:_MOST_REASON]
     if len(json.dumps(report.details)) > _MOST_DETAILS:
         report.details = {"left_out": "details of more than 64 KiB"}
+    try:
+        report.model_dump_json()
+    except PydanticSerializationError as error:
+        # nested too deeply for any reader, or half a surrogate pair
+        report.details = {"left_out": f"details that cannot be written down: {error}"}
     return report

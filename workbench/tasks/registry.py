@@ -14,7 +14,7 @@ from workbench.tasks.spec import TaskFolder
 def roots() -> list[Path]:
     """Return the folders tasks are looked for in: the built-in ones, then those of ``WORKBENCH_TASKS``."""
     more = os.environ.get("WORKBENCH_TASKS", "")
-    return [paths.builtin("tasks"), *(Path(part).expanduser().absolute() for part in more.split(os.pathsep) if part)]
+    return list(dict.fromkeys([paths.builtin("tasks"), *(Path(part).expanduser().absolute() for part in more.split(os.pathsep) if part)]))
 
 
 def load_all() -> list[TaskFolder]:
@@ -45,16 +45,16 @@ def find(name: str) -> TaskFolder:
 
     Examples
     --------
-    >>> find("refactoring/nope")
+    >>> find("refactoring/mistune-rename")
     Traceback (most recent call last):
     ...
-    workbench.errors.TaskError: no task is called 'refactoring/nope' (workbench tasks list shows them all)
+    workbench.errors.TaskError: no task is called 'refactoring/mistune-rename' (did you mean refactoring/mistune-rename-escape?)
     """
     folders = load_all()
     for folder in folders:
         if folder.task.id == name:
             return folder
-    if (Path(name) / "task.toml").is_file():
+    if os.path.isfile(Path(name) / "task.toml"):  # noqa: PTH113 - which takes a name that is no path for one that is missing
         return TaskFolder.load(Path(name).absolute())
     close = difflib.get_close_matches(name, [folder.task.id for folder in folders], n=1)
     raise TaskError(f"no task is called {name!r}", hint=f"did you mean {close[0]}?" if close else "workbench tasks list shows them all")

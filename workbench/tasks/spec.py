@@ -5,24 +5,39 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+import os
+import re
 import tomllib
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from workbench.errors import TaskError
+from workbench.errors import TaskError, UsageError
+from workbench.kernels.limits import parse_size
 
 
 def _inside(path: str) -> str:
     parts = PurePosixPath(path)
-    if parts.is_absolute() or ".." in parts.parts or not path:
+    if parts.is_absolute() or ".." in parts.parts or not path or "\0" in path:
         raise ValueError(f"{path!r} must be a relative path without '..'")
     return path
 
 
 Inside = Annotated[str, AfterValidator(_inside)]
 """A relative path that stays inside its folder."""
+
+
+def _size(text: str) -> str:
+    try:
+        parse_size(text)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+Size = Annotated[str, AfterValidator(_size)]
+"""A size in bytes, with K, M, G or T."""
 
 
 class _Table(BaseModel):
@@ -43,10 +58,15 @@ class Prompt(_Table):
         for axis, values in self.axes.items():
             if not values:
                 raise ValueError(f"axis {axis!r} has no values")
+            if len(set(values)) != len(values):
+                raise ValueError(f"axis {axis!r} has a value twice")
             if self.default.get(axis, values[0]) not in values:
                 raise ValueError(f"default {axis} = {self.default[axis]!r} is not one of {', '.join(values)}")
         if unknown := set(self.default) - set(self.axes):
             raise ValueError(f"default names an unknown axis: {', '.join(sorted(unknown))}")
+        known = {",".join(map("=".join, zip(self.axes, values, strict=True))) for values in itertools.product(*self.axes.values())}
+        if unknown := set(self.files) - known:
+            raise ValueError(f"files names {', '.join(sorted(unknown))}, where the variants are {', '.join(sorted(known - {''}))}")
         return self
 
 
@@ -86,7 +106,6 @@ class Workspace(_Table):
 class Interaction(_Table):
     """How the agent and the task meet."""
 
-    mode: Literal["workspace", "answer"] = "workspace"
     max_steps: int = Field(default=50, ge=1)
     max_seconds: float = Field(default=3600, gt=0)
 
@@ -104,7 +123,7 @@ class EnvironmentNeeds(_Table):
     """The interpreter, packages and limits the kernel has."""
 
     name: str = "python-ds"
-    memory: str = "2G"
+    memory: Size = "2G"
     processes: int = Field(default=128, ge=4)
     cell_seconds: float = Field(default=600, gt=0)
     network: Literal["none"] = "none"
@@ -171,11 +190,22 @@ class Metric(_Table):
 
     @model_validator(mode="after")
     def _rules_have_what_they_compare_with(self) -> Self:
+        low, high = self.range
+        if not low < high:
+            raise ValueError(f"metric {self.name!r}: range [{low}, {high}] holds no number")
+        if self.baseline is not None and not math.isfinite(self.baseline.value):
+            raise ValueError(f"metric {self.name!r}: baseline must be a finite number")
+        if self.success is not None and not math.isfinite(self.success.value):
+            raise ValueError(f"metric {self.name!r}: the value of success must be a finite number")
         relative = self.success is not None and self.success.rule == "relative_improvement_gt"
         if relative and self.baseline is None:
             raise ValueError(f"metric {self.name!r}: relative_improvement_gt needs a baseline")
+        if relative and self.baseline is not None and self.baseline.value == 0:
+            raise ValueError(f"metric {self.name!r}: relative_improvement_gt needs a baseline other than 0")
         if self.normalise == "baseline_to_one" and (self.baseline is None or self.best is None):
             raise ValueError(f"metric {self.name!r}: baseline_to_one needs a baseline and best")
+        if self.normalise == "baseline_to_one" and self.baseline is not None and self.best == self.baseline.value:
+            raise ValueError(f"metric {self.name!r}: best must differ from the baseline")
         return self
 
     def improvement(self, value: float) -> float:
@@ -219,7 +249,8 @@ class Task(_Table):
     >>> task = Task.model_validate({
     ...     "schema": 1, "id": "data-science/mean", "family": "data-science", "suite": "builtin",
     ...     "licence": "CC0-1.0", "source": "made up", "summary": "Report a mean.",
-    ...     "submission": {"kind": "answer"}, "metric": [{"name": "correct", "primary": True}]})
+    ...     "submission": {"kind": "answer"},
+    ...     "metric": [{"name": "correct", "primary": True, "success": {"rule": "eq", "value": 1}}]})
     >>> task.primary.name
     'correct'
     >>> task.variants
@@ -250,6 +281,8 @@ class Task(_Table):
                 raise ValueError("a task with metrics needs a [submission]")
         elif sum(metric.primary for metric in self.metrics) != 1:
             raise ValueError("exactly one [[metric]] must have primary = true")
+        elif self.primary.success is None:
+            raise ValueError("the primary metric needs a [metric.success]")
         if len({metric.name for metric in self.metrics}) != len(self.metrics):
             raise ValueError("two metrics have the same name")
         return self
@@ -338,13 +371,37 @@ class TaskFolder:
         """Return the reference solution as code cells: the ``# %%`` cells of ``solution/*.py`` in order of name."""
         cells: list[str] = []
         for path in sorted((self.root / "solution").glob("*.py")):
-            cells += [cell.strip() for cell in ("\n" + path.read_text(encoding="utf-8")).split("\n# %%")]
+            cells += [cell.strip() for cell in re.split(r"(?m)^# %%.*$", path.read_text(encoding="utf-8"))]
         return [cell for cell in cells if cell]
+
+    def reference(self) -> tuple[list[str], str | None]:
+        """Return the reference solution: its cells, and its answer where the task asks for one.
+
+        Raises
+        ------
+        TaskError
+            If there is none to play.
+        """
+        cells, answer = self.solution(), self.solution_answer()
+        if self.task.submission is not None and self.task.submission.kind == "answer" and answer is None:
+            raise TaskError(
+                f"task {self.task.id} asks for an answer and its solution has none", hint=f"write {self.root}/solution/answer.txt"
+            )
+        if not cells and answer is None:
+            raise TaskError(f"task {self.task.id} has no reference solution", hint=f"write {self.root}/solution/solution.py")
+        return cells, answer
 
     def solution_answer(self) -> str | None:
         """Return the reference answer of a task that asks for one: ``solution/answer.txt``."""
         path = self.root / "solution" / "answer.txt"
         return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+
+    def grader_hash(self, environment: str) -> str:
+        """Return the hash of what a verdict depends on: hidden files, preparation, the grader's table, the environment."""
+        script = self.task.prepare.script
+        parts = [tree_hash(self.hidden), self.task.grader.model_dump_json(), environment]
+        parts += [hashlib.sha256((self.root / script).read_bytes()).hexdigest()] if script else []
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def hash(self) -> str:
         """Return the content hash of everything in the folder."""
@@ -393,7 +450,8 @@ def tree_hash(root: Path) -> str:
     """Return a SHA-256 over the relative paths and contents below ``root``; caches of Python are passed over."""
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            digest.update(f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\0".encode())
+        name = path.relative_to(root)
+        if path.is_file() and "__pycache__" not in name.parts:
+            digest.update(os.fsencode(name) + f"\0{path.stat().st_size}\0".encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -12,7 +12,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import AsyncFileLock, FileLock
 
 from workbench import paths
 from workbench.errors import SandboxError, TaskError
@@ -36,7 +36,7 @@ class Prepared:
     hidden : Path
         The grader and its data, complete.
     grader_hash : str
-        Content hash of ``hidden``'s definition: the files of the task folder it is made from.
+        Over what a verdict depends on: the hidden files, what prepares them, and the environment they run in.
     """
 
     workspace: Path
@@ -49,6 +49,21 @@ def limits_of(task: Task) -> Limits:
     return Limits(memory=parse_size(task.environment.memory), processes=task.environment.processes)
 
 
+def check_environment(task: Task, environment: Environment) -> None:
+    """Find out before the run what the environment lacks.
+
+    Raises
+    ------
+    TaskError
+        If a folder that is to be hidden does not exist: what it should keep from the agent is then somewhere else.
+    """
+    for name in task.environment.hide:
+        if not (environment.site_packages / name).is_dir():
+            raise TaskError(
+                f"task {task.id} hides {name}, which environment {environment.name} does not have", hint="mend hide in task.toml"
+            )
+
+
 async def prepare(folder: TaskFolder, environment: Environment, *, walled: bool = True) -> Prepared:
     """Make the task's workspace and hidden folder, once per machine and content.
 
@@ -59,11 +74,12 @@ async def prepare(folder: TaskFolder, environment: Environment, *, walled: bool 
     """
     key = hashlib.sha256(f"{folder.hash()}\0{environment.hash}".encode()).hexdigest()[:16]
     home = paths.cache() / "tasks" / f"{folder.task.id.replace('/', '--')}-{key}"
-    prepared = Prepared(home / "workspace", home / "hidden", folder.hash())
+    prepared = Prepared(home / "workspace", home / "hidden", folder.grader_hash(environment.hash))
     if home.is_dir():
         return prepared
     home.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{home}.lock"):
+    # the one who holds the lock may be another run on this very loop, which must go on meanwhile
+    async with AsyncFileLock(f"{home}.lock", run_in_executor=False):
         if home.is_dir():
             return prepared
         making = home.with_name(f"{home.name}.{secrets.token_hex(4)}")
@@ -86,11 +102,13 @@ async def _make(folder: TaskFolder, environment: Environment, making: Path, wall
             if source.is_dir():
                 shutil.copytree(source, making / part, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     for copy in folder.task.workspace.copy_:
-        source = fetch_wheel(copy) if copy.source.startswith("pypi:") else folder.root / copy.source
+        source = await asyncio.to_thread(fetch_wheel, copy) if copy.source.startswith("pypi:") else folder.root / copy.source
         target = making / "workspace" / copy.to
         if source.is_dir():
             shutil.copytree(source, target, dirs_exist_ok=True)
         elif source.is_file():
+            if target.is_dir():
+                target /= source.name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
         else:
@@ -179,19 +197,17 @@ def stage(folder: TaskFolder, prepared: Prepared, workspace: Path) -> None:
             else:
                 path.unlink(missing_ok=True)
     if folder.task.workspace.git:
-        who = [
-            "-c",
-            "user.name=workbench",
-            "-c",
-            "user.email=workbench@localhost",
-            "-c",
-            "init.defaultBranch=main",
-            "-c",
-            "core.hooksPath=/dev/null",
-        ]
-        for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "start"]):
-            done = subprocess.run(["git", *who, *command], cwd=workspace, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise TaskError(
-                    f"git {command[0]} failed in the workspace of {folder.task.id}: {done.stderr.strip()}", hint="is git installed?"
-                )
+        # neither the user's settings (hooks, signatures, ignored files) nor a repository around this one may have a say
+        environ = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+        environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+        who = ["-c", "user.name=workbench", "-c", "user.email=workbench@localhost", "-c", "init.defaultBranch=main"]
+        for command in (
+            ["init", "--quiet", "--template="],
+            ["add", "--all"],
+            ["commit", "--quiet", "--allow-empty", "--message", "start"],
+        ):
+            try:
+                subprocess.run(["git", *who, *command], cwd=workspace, env=environ, capture_output=True, text=True, check=True)
+            except (OSError, subprocess.CalledProcessError) as error:
+                said = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else str(error)
+                raise TaskError(f"git {command[0]} failed in the workspace of {folder.task.id}: {said}", hint="is git installed?") from None

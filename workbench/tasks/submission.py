@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
+import json
 import os
 import stat
 import tarfile
@@ -62,15 +64,30 @@ def freeze(submission: Submission, workspace: Path, answer: str | None, root: Pa
         if submission.kind == "answer":
             if answer is None or not answer.strip():
                 raise _Invalid("no answer was given")
-            _keep(frozen, "answer.txt", answer.encode())
+            # a model may answer with half a surrogate pair
+            data = answer.encode(errors="replace")
+            if len(data) > submission.max_bytes:
+                raise _Invalid(f"the answer goes beyond the {submission.max_bytes} bytes a submission may have")
+            _keep(frozen, "answer.txt", data)
         elif submission.kind == "tree":
             _freeze_tree(submission, workspace, frozen)
         else:
             assert submission.path is not None
             with _opened(workspace, submission.path) as descriptor:
-                _keep(frozen, submission.path, _read(descriptor, submission.path, submission.max_bytes))
+                data = _read(descriptor, submission.path, submission.max_bytes)
+            _keep(frozen, submission.path, data)
+            if submission.kind == "json":
+                try:
+                    json.loads(data)
+                except (ValueError, RecursionError) as error:
+                    raise _Invalid(f"{submission.path} is not JSON: {str(error)[:200]}") from None
     except _Invalid as reason:
         frozen.invalid = str(reason)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE):
+            raise
+        # rights that were taken away, a path longer than any may be
+        frozen.invalid = f"{str(error.filename)[:200]} cannot be copied: {error.strerror}"
     return frozen
 
 
@@ -105,6 +122,8 @@ def _walk(folder: int, at: PurePosixPath, depth: int = 0) -> Iterator[tuple[str,
                 yield str(at / name), file
             finally:
                 os.close(file)
+        elif not stat.S_ISLNK(mode) and not stat.S_ISDIR(mode):
+            raise _Invalid(f"{at / name} is neither a file nor a folder")
 
 
 @contextlib.contextmanager
@@ -122,7 +141,11 @@ def _opened(workspace: Path, path: str, *, folder: bool = False) -> Iterator[int
             except FileNotFoundError:
                 raise _Invalid(f"{path} does not exist") from None
             except OSError as error:
-                raise _Invalid(f"{path} is a symbolic link or not a {'folder' if folder else 'file'} ({error.strerror})") from None
+                named = PurePosixPath(*parts[: position + 1])
+                if error.errno in (errno.EACCES, errno.EPERM):
+                    raise _Invalid(f"{named} cannot be read: {error.strerror}") from None
+                wanted = "folder" if folder or not last else "file"
+                raise _Invalid(f"{named} is a symbolic link or not a {wanted} ({error.strerror})") from None
             os.close(handle)
             handle = inner
         yield handle

@@ -1,6 +1,7 @@
 """What a grader may import: running submitted code where it can reach neither the grader nor the hidden files."""
 
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -10,12 +11,15 @@ import tempfile
 from pathlib import Path
 
 _MOST_OUTPUT = 2**20
+_PR_SET_CHILD_SUBREAPER = 36
 
 _CONFINED = """
 import json, os, sys
 config = json.loads(sys.argv.pop())
 import sandlock
 sandlock.confine(sandlock.Sandbox(fs_readable=config["readable"], fs_writable=config["writable"]))
+os.write(config["confined"], b"1")
+os.close(config["confined"])
 sys.path.insert(0, config["submission"])
 sys.argv = ["submitted"]
 exec(compile(config["code"], "<grader>", "exec"), {"__name__": "__main__"})
@@ -41,8 +45,17 @@ def run_submitted(code: str, *, submission: Path, timeout: float = 60) -> "subpr
     -------
     subprocess.CompletedProcess
         With at most 1 MiB of standard output and error each.
+
+    Raises
+    ------
+    RuntimeError
+        If the process could not be confined; that is the grader's failure, never the submission's.
     """
+    # whatever it leaves behind becomes a child of this process, and is found below
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    before = _children()
     interpreter = dict.fromkeys([sys.prefix, sys.base_prefix, "/usr", "/bin", "/lib", "/lib64", "/etc", "/dev", "/proc"])
+    heard, told = os.pipe()
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch,
         tempfile.TemporaryFile() as out,
@@ -53,6 +66,7 @@ def run_submitted(code: str, *, submission: Path, timeout: float = 60) -> "subpr
             "submission": str(submission),
             "readable": [path for path in [*interpreter, str(submission)] if os.path.exists(path)],
             "writable": [scratch, "/dev/null"],
+            "confined": told,
         }
         process = subprocess.Popen(
             [sys.executable, "-I", "-B", "-c", _CONFINED, json.dumps(config)],
@@ -62,7 +76,9 @@ def run_submitted(code: str, *, submission: Path, timeout: float = 60) -> "subpr
             stdout=out,
             stderr=err,
             start_new_session=True,
+            pass_fds=[told],
         )
+        os.close(told)
         try:
             process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -71,8 +87,32 @@ def run_submitted(code: str, *, submission: Path, timeout: float = 60) -> "subpr
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         code_ = process.wait()
+        _kill_all(before)
         texts = []
         for file in (out, err):
             file.seek(0)
             texts.append(file.read(_MOST_OUTPUT).decode(errors="replace"))
+        with open(heard, "rb") as channel:
+            confined = channel.read() == b"1"
+    if not confined:
+        raise RuntimeError(f"submitted code cannot be confined here, so it was not run: {texts[1].strip()[-500:]}")
     return subprocess.CompletedProcess([], code_, *texts)
+
+
+def _children() -> "set[int]":
+    found = set()
+    for task in os.listdir("/proc/self/task"):
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{task}/children") as file:
+            found.update(map(int, file.read().split()))
+    return found
+
+
+def _kill_all(spared: "set[int]") -> None:
+    """Kill every child but the spared ones; theirs become ours when they die, until there are none."""
+    while found := _children() - spared:
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for pid in found:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
