@@ -202,7 +202,7 @@ for child in children: child.kill()
     ),
     "a large file in /tmp": Breach(
         f"import tempfile\nwith tempfile.TemporaryFile() as file:\n    for _ in range({HUGE} // {MIB}): file.write(bytes({MIB}))",
-        "File too large|No space left",
+        "File too large|No space left|memory limit",
     ),
     "time in Python": Breach("while True: pass", "stopped after 1 s", timeout=1),
     "time in C": Breach("(10 ** 10) ** (10 ** 8)", "stopped after 1 s", timeout=1),

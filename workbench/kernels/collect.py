@@ -13,7 +13,7 @@ from workbench.observation import NamespaceChange, Observation, Output, PythonEr
 NAMESPACE_MIME = "application/vnd.workbench.namespace+json"
 _TEXT_TYPES = ("text/plain", "text/html", "text/markdown", "text/latex", "image/svg+xml")
 _BINARY_TYPES = ("image/png", "image/jpeg")
-_TERMINAL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f]")
+_TERMINAL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def plain(text: str) -> str:
@@ -24,7 +24,42 @@ def plain(text: str) -> str:
     >>> plain("\x1b[31mred\x1b[0m\x07")
     'red'
     """
-    return _TERMINAL.sub("", text)
+    return _TERMINAL.sub("", storable(text))
+
+
+def storable(text: str) -> str:
+    r"""Return ``text`` with what UTF-8 cannot hold, half a surrogate pair, replaced.
+
+    Examples
+    --------
+    >>> storable("a\ud800b")
+    'a?b'
+    """
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def weight(value: Any) -> int:
+    """Return how much there is of a JSON value, in characters and items, however deeply it is nested.
+
+    Examples
+    --------
+    >>> weight({"data": ["abc", 1]})
+    10
+    """
+    total, waiting = 0, [value]
+    while waiting:
+        match waiting.pop():
+            case str(text):
+                total += len(text)
+            case list(items):
+                total += len(items)
+                waiting += items
+            case dict(items):
+                total += sum(map(len, items))
+                waiting += items.values()
+            case _:
+                total += 1
+    return total
 
 
 class MiddleCut:
@@ -126,7 +161,7 @@ class Collector:
                         "result" if kind == "execute_result" else "display", bundle, transient if isinstance(transient, dict) else {}, kind
                     )
             case "error", {"ename": str(name), "evalue": str(value), "traceback": list(lines)}:
-                text = plain("\n".join(map(str, lines)))
+                text = plain("\n".join(line for line in lines if isinstance(line, str)))
                 self.received += len(text)
                 self._error = PythonError(
                     name=plain(name)[:200], value=cut_middle(plain(value), 4000), traceback=cut_middle(text, self._text_size)
@@ -148,13 +183,13 @@ class Collector:
     def _bounded(self, data: dict[str, Any]) -> dict[str, str]:
         bundle: dict[str, str] = {}
         for mime, value in data.items():
-            size = len(value) if isinstance(value, str) else 0
+            size = weight(value)
             self.received += size
             if mime in _TEXT_TYPES and isinstance(value, str):
                 if mime == "text/plain":
                     bundle[mime] = cut_middle(plain(value), self._text_size)
                 elif size <= self._text_size:
-                    bundle[mime] = value
+                    bundle[mime] = storable(value)
                 else:
                     self.dropped += size
             elif mime in _BINARY_TYPES and isinstance(value, str):
@@ -184,13 +219,16 @@ class Collector:
 
     def _changes(self, content: dict[str, Any]) -> None:
         found = content.get("changes")
-        self._namespace = [
-            NamespaceChange(
-                name=plain(str(item.get("name")))[:100], change=item["change"], summary=plain(str(item.get("summary", "")))[:200]
-            )
-            for item in (found if isinstance(found, list) else [])[:50]
-            if isinstance(item, dict) and item.get("change") in ("new", "changed", "deleted")
-        ]
+        self._namespace = []
+        for item in (found if isinstance(found, list) else [])[:50]:
+            match item:
+                case {"name": str(name), "change": "new" | "changed" | "deleted" as change, "summary": str(summary)}:
+                    self._namespace.append(NamespaceChange(name=plain(name)[:100], change=change, summary=plain(summary)[:200]))
+
+    @property
+    def failed(self) -> bool:
+        """Whether an error was among the messages."""
+        return self._error is not None
 
     def observation(self, status: Any, **more: Any) -> Observation:
         """Return what was collected; an error makes an ``ok`` into an ``error``."""

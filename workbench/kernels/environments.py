@@ -110,14 +110,15 @@ def find(name: str) -> Environment:
     try:
         definition = EnvironmentFile.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
         accepted = SpecifierSet(definition.python)
-    except (tomllib.TOMLDecodeError, ValidationError, InvalidSpecifier) as error:
-        raise UsageError(f"{file}: {error}") from None
+        lock = (folder / definition.lock).read_bytes()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError, InvalidSpecifier, OSError) as error:
+        raise UsageError(f"{file}: {error}", hint="docs/architecture.md says what an environment is made of") from None
     version = ".".join(map(str, sys.version_info[:3]))
     if version not in accepted:
         raise UsageError(
             f"environment {name} takes Python {definition.python}, this is {version}", hint="run workbench with another Python"
         )
-    digest = hashlib.sha256((folder / definition.lock).read_bytes())
+    digest = hashlib.sha256(lock)
     digest.update(f"{sys.version}\0{sys.platform}\0{Path(sys.base_prefix).resolve()}".encode())
     key = digest.hexdigest()[:16]
     return Environment(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 from workbench.errors import UsageError
@@ -28,10 +29,7 @@ def parse_size(text: str) -> int:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", text, re.IGNORECASE)
     if match is None:
         raise UsageError(f"{text!r} is not a size", hint="write a number with K, M, G or T, for example 2G")
-    size = float(match[1]) * _UNITS[match[2].upper()]
-    if size >= 2**63:
-        raise UsageError(f"{text!r} is more than any machine has")
-    return int(size)
+    return int(Decimal(match[1]) * _UNITS[match[2].upper()])
 
 
 @dataclass(frozen=True)
@@ -158,6 +156,13 @@ class Cgroup:
                 if key == "oom_kill":
                     return int(value) > 0
         return False
+
+    def members(self) -> list[int]:
+        """Return the processes of the group; none where it cannot be read."""
+        try:
+            return [int(line) for line in (self.folders[-1] / "cgroup.procs").read_text().split()]
+        except (OSError, ValueError):
+            return []
 
     def remove(self) -> None:
         """Remove the group; its processes must be gone."""

@@ -8,6 +8,8 @@ import json
 import os
 import secrets
 import signal
+import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -35,18 +37,20 @@ class WalledProcess:
         What to run.
     limits : Limits
         Held by a cgroup where there is one, else by a watch that looks twice a second.
-    watched : Path, optional
-        A folder whose size is held below ``limits.workspace_bytes``.
+    watched : sequence of Path
+        Folders it can write on disk, whose size together is held below ``limits.workspace_bytes``. Where they are
+        full from the start, a little is allowed on top, so that something can be deleted.
     """
 
-    def __init__(self, enclosure: Enclosure, limits: Limits, *, watched: Path | None = None) -> None:
+    def __init__(self, enclosure: Enclosure, limits: Limits, *, watched: Sequence[Path] = ()) -> None:
         self.walls = list(enclosure.walls)
         self.missing = list(enclosure.missing)
         self.breach: str | None = None
         """Which limit the process was killed for."""
         self._enclosure = enclosure
         self._limits = limits
-        self._watched = watched
+        self._watched = [*watched, *enclosure.scratch]
+        self._disk_limit = limits.workspace_bytes
         self._cgroup: Cgroup | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._tail = bytearray()
@@ -76,6 +80,9 @@ class WalledProcess:
         SandboxError
             If it ends before that; the message holds its last words.
         """
+        if self._watched:
+            used = sum([await asyncio.to_thread(folder_size, folder, self._disk_limit) for folder in self._watched])
+            self._disk_limit = max(self._disk_limit, used + self._limits.workspace_bytes // 8)
         self._cgroup = Cgroup.create(f"workbench-{runtime.mine().name}-{secrets.token_hex(4)}", self._limits)
         argv = self._enclosure.argv
         if self._cgroup is not None:
@@ -107,6 +114,11 @@ class WalledProcess:
         self.missing += report["missing"]
         self._tasks.append(asyncio.create_task(self._watch()))
 
+    def _disk_used(self) -> int:
+        enough = self._disk_limit
+        used = sum(folder_size(folder, enough) for folder in self._watched)
+        return used + unlinked_size([process.pid for process in self._tree()], self._watched[0].stat().st_dev)
+
     async def _keep_tail(self) -> None:
         assert self._process is not None and self._process.stderr is not None
         while chunk := await self._process.stderr.read(65536):
@@ -117,10 +129,8 @@ class WalledProcess:
         while self.returncode is None:
             if self._cgroup is None and _tree_memory(self._tree()) > self._limits.memory:
                 await self._break(f"memory limit of {self._limits.memory} bytes")
-            if self._watched is not None:
-                used = await asyncio.to_thread(folder_size, self._watched, self._limits.workspace_bytes)
-                if used > self._limits.workspace_bytes:
-                    await self._break(f"workspace limit of {self._limits.workspace_bytes} bytes")
+            if self._watched and await asyncio.to_thread(self._disk_used) > self._disk_limit:
+                await self._break(f"workspace limit of {self._limits.workspace_bytes} bytes")
             await asyncio.sleep(_WATCH_SECONDS)
 
     async def _break(self, reason: str) -> None:
@@ -140,7 +150,7 @@ class WalledProcess:
         """Kill everything below, then what held it; a process namespace dies with its first process."""
         tree = self._tree()
         # bubblewrap's own process goes by itself once its namespace is empty: waiting for it is waiting for that
-        for each in tree[:-1] or tree:
+        for each in (tree[:-1] or tree) if self._enclosure.walls else tree:
             with contextlib.suppress(psutil.Error):
                 each.kill()
 
@@ -168,6 +178,12 @@ class WalledProcess:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self._process.pid, 9)
                 await self._process.wait()
+        while self._cgroup is not None and (members := self._cgroup.members()):
+            # what left its parents and its session is still in the group
+            for pid in members:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            await asyncio.sleep(0.01)
         for task in self._tasks[1:]:
             task.cancel()
         if self._tasks:
@@ -213,3 +229,16 @@ def folder_size(root: Path, enough: int) -> int:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
     return total
+
+
+def unlinked_size(pids: Sequence[int], device: int) -> int:
+    """Return the bytes on ``device`` of files that have no name any more, but are held open by one of ``pids``."""
+    sizes: dict[int, int] = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    found = descriptor.stat()
+                    if stat.S_ISREG(found.st_mode) and found.st_nlink == 0 and found.st_dev == device:
+                        sizes[found.st_ino] = found.st_blocks * 512
+    return sum(sizes.values())

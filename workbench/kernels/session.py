@@ -35,6 +35,7 @@ _INTERRUPT_SECONDS = 5.0
 _QUIET_SECONDS = 3.0
 _FLOOD_BYTES = 64 * 2**20
 _MESSAGE_BYTES = 32 * 2**20
+_MESSAGES_WAITING = 4
 _SOCKET_PATH_BYTES = 107
 
 
@@ -93,6 +94,8 @@ class KernelSession:
         self._manager: _Manager | None = None
         self._client: AsyncKernelClient | None = None
         self._cancelled = asyncio.Event()
+        self._cut_off = False
+        """A message too large to be let in has cost a connection, which never comes back by itself."""
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -126,6 +129,7 @@ class KernelSession:
         # what a hostile kernel sends in one piece must not fill this process's memory
         context = zmq.asyncio.Context()
         context.setsockopt(zmq.MAXMSGSIZE, _MESSAGE_BYTES)
+        context.setsockopt(zmq.RCVHWM, _MESSAGES_WAITING)
         self._manager = _Manager(
             context=context,
             transport="ipc",
@@ -145,9 +149,7 @@ class KernelSession:
             process = getattr(self._manager.provisioner, "process", None)
             if process is not None:
                 self.walls, self.missing = process.walls, process.missing
-            self._client = self._manager.client()
-            self._client.start_channels(hb=False, stdin=False)
-            await asyncio.wait_for(self._ready(), _READY_SECONDS)
+            await self._connect()
         except BaseException as error:
             died = self._why_dead()
             await self.close()
@@ -165,6 +167,15 @@ class KernelSession:
             "walled": self.sandbox != "none",
         }
         return {"provisioner_name": "workbench-local", "config": config}
+
+    async def _connect(self) -> None:
+        assert self._manager is not None
+        self._cut_off = False
+        if self._client is not None:
+            self._client.stop_channels()
+        self._client = self._manager.client(context=self._manager.context)
+        self._client.start_channels(hb=False, stdin=False)
+        await asyncio.wait_for(self._ready(), _READY_SECONDS)
 
     async def _ready(self) -> None:
         assert self._client is not None
@@ -254,12 +265,25 @@ class KernelSession:
             status, lost = "died", True
             await self._manager.provisioner.wait()
             note = f"the kernel died: {self._why_dead() or 'unknown reason'}"
+        except asyncio.CancelledError:
+            # the cell must not go on behind its caller's back, nor hold up the next one
+            await self._manager.interrupt_kernel()
+            await asyncio.wait({listening}, timeout=_INTERRUPT_SECONDS)
+            if not listening.done():
+                listening.cancel()
+                await self.restart()
+            raise
         finally:
             cancelled.cancel()
             if not listening.done():
                 listening.cancel()
                 with contextlib.suppress(asyncio.CancelledError, _KernelDied):
                     await listening
+        if self._cut_off and not lost:
+            try:
+                await self._connect()
+            except (TimeoutError, _KernelDied):
+                lost, note = True, note or f"the kernel did not answer any more: {self._why_dead() or 'unknown reason'}"
         if lost:
             await self.restart()
             note += "; it was started again: variables are lost, files are kept"
@@ -277,12 +301,18 @@ class KernelSession:
                     message = await asyncio.wait_for(self._message(self._client.get_iopub_msg), _QUIET_SECONDS if replied.done() else None)
                 except TimeoutError:
                     # a flood can cost the message that says the kernel is idle; the reply says the same
+                    self._cut_off = True
                     return outcome
                 if message["parent_header"].get("msg_id") != request:
                     continue
                 if message["msg_type"] == "status":
                     if message["content"].get("execution_state") == "idle":
-                        await replied
+                        # a reply too large to be let in never comes
+                        await asyncio.wait({replied}, timeout=_QUIET_SECONDS)
+                        if not replied.done():
+                            self._cut_off = True
+                        elif not collector.failed:
+                            collector.add("error", replied.result())
                         return outcome
                 elif collector.received <= _FLOOD_BYTES:
                     collector.add(message["msg_type"], message["content"])
@@ -294,10 +324,13 @@ class KernelSession:
         finally:
             replied.cancel()
 
-    async def _reply(self, request: str) -> None:
+    async def _reply(self, request: str) -> dict[str, Any]:
+        """Return what the kernel says of the cell: its error too, should no message have brought that."""
         assert self._client is not None
-        while (await self._message(self._client.get_shell_msg))["parent_header"].get("msg_id") != request:
+        while (message := await self._message(self._client.get_shell_msg))["parent_header"].get("msg_id") != request:
             pass
+        content: dict[str, Any] = message["content"]
+        return content
 
     async def restart(self) -> None:
         """Kill the kernel and start another on the same workspace; its variables are lost."""

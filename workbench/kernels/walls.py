@@ -28,6 +28,10 @@ INSIDE = Path(__file__).resolve().parent / "inside"
 
 # what a program needs of the system, and nothing that tells about this machine's users
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
+_METADATA = (
+    *("chmod", "fchmodat", "fchmodat2", "chown", "lchown", "fchownat"),
+    *("utime", "utimes", "futimesat", "utimensat", "setxattr", "lsetxattr", "removexattr", "lremovexattr"),
+)
 _ETC = ("alternatives", "ca-certificates", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "ssl/certs")
 
 
@@ -98,6 +102,8 @@ class Enclosure:
         The user it becomes; what it must write has to belong to that user.
     walls, missing : list of str
         What is known of the walls before it starts; the inner ones report for themselves.
+    scratch : tuple of Path
+        Folders for temporary files that lie on this machine's disk.
     """
 
     argv: list[str]
@@ -105,6 +111,7 @@ class Enclosure:
     uid: int | None
     walls: list[str]
     missing: list[str]
+    scratch: tuple[Path, ...] = ()
 
 
 @functools.cache
@@ -122,6 +129,10 @@ def protection() -> Protection:
         if done.returncode == 0:
             return Protection("bubblewrap", ["bubblewrap: process, network, mount, IPC and host name namespaces"])
         missing.append(f"bubblewrap: {done.stderr.strip() or f'exit code {done.returncode}'}")
+    if os.geteuid() == 0:
+        # without namespaces the agent would keep root's rights over everything that Landlock does not cover
+        missing.append("sandlock: not used for root")
+        return Protection("none", [], missing, "install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap), or do not run as root")
     remedy = "install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap) and allow unprivileged user namespaces"
     try:
         import sandlock
@@ -188,7 +199,7 @@ def _bubblewrap(program: Path, arguments: Sequence[str], view: View, limits: Lim
     uid = 0x40000000 + secrets.randbelow(2**29) if os.geteuid() == 0 else None
     environment = view.environment
     readable: list[str] = []
-    writable = [*(mount.inside for mount in view.mounts if mount.writable), "/tmp", "/dev/shm", "/dev/null"]  # noqa: S108
+    writable = [*(mount.inside for mount in view.mounts if mount.writable), "/tmp", "/dev/shm", "/dev/null", "/dev/ptmx", "/dev/pts"]  # noqa: S108
     bwrap = [shutil.which("bwrap") or "bwrap", *_namespaces(), "--hostname", "sandbox", "--clearenv"]
     for name, value in inside_environ(environment, view.cwd).items():
         bwrap += ["--setenv", name, value]
@@ -248,38 +259,39 @@ def _supervised(program: Path, arguments: Sequence[str], view: View, limits: Lim
     """Without namespaces every path is the machine's own; what is not named cannot be opened."""
     environment = view.environment
     temporary = scratch / "tmp"
-    system = [
-        path
-        for path in (*_SYSTEM, *(f"/etc/{name}" for name in _ETC), "/etc/passwd", "/etc/group", "/proc/self", "/dev")
-        if Path(path).exists()
-    ]
+    devices = [f"/dev/{name}" for name in ("full", "random", "urandom", "zero")]
+    system = [*_SYSTEM, *(f"/etc/{name}" for name in _ETC), "/etc/passwd", "/etc/group", "/proc/self", *devices]
     environ = inside_environ(environment, _on_host(view.cwd, view.mounts), str(temporary))
     policy = {
         "fs_readable": [
-            *system,
-            str(environment.base_prefix),
-            str(environment.prefix),
-            str(INSIDE),
-            *(str(m.host) for m in view.mounts if not m.writable),
+            *(path for path in system if Path(path).exists()),
+            *map(str, (environment.base_prefix, environment.prefix, INSIDE)),
+            *(str(mount.host) for mount in view.mounts if not mount.writable),
         ],
-        "fs_writable": [str(temporary), "/dev/null", *(str(m.host) for m in view.mounts if m.writable)],
+        "fs_writable": [
+            str(temporary),
+            "/dev/null",
+            "/dev/ptmx",
+            "/dev/pts",
+            *(str(mount.host) for mount in view.mounts if mount.writable),
+        ],
         "fs_denied": [*map(str, masked(environment)), *(str(environment.site_packages / name) for name in view.hide)],
-        "max_memory": limits.memory,
+        # Landlock says nothing about modes, owners, times and attributes of files that cannot be opened
+        "extra_deny_syscalls": list(_METADATA),
         "max_processes": limits.processes,
         "clean_env": True,
         "env": environ,
     }
-    inner = _launch(program.name, [_on_host(each, view.mounts) for each in arguments], environ["PWD"], environment, limits, INSIDE)
+    inside = [_on_host(each, view.mounts) for each in arguments]
+    inner = _launch(program.name, inside, environ["PWD"], environment, limits, INSIDE, own_user=False)
     argv = [str(environment.python), "-I", str(INSIDE / "supervise.py"), json.dumps({"policy": policy, "argv": inner})]
-    missing = list(given.missing)
-    if os.geteuid() == 0:
-        missing.append("unprivileged user: the sandbox runs as root without bubblewrap")
-    return Enclosure(argv, environ, None, list(given.walls), missing)
+    return Enclosure(argv, environ, None, list(given.walls), list(given.missing), (temporary,))
 
 
 def _unwalled(program: Path, arguments: Sequence[str], view: View, limits: Limits, scratch: Path) -> Enclosure:
     cwd = _on_host(view.cwd, view.mounts)
-    argv = _launch(program.name, [_on_host(each, view.mounts) for each in arguments], cwd, view.environment, limits, INSIDE)
+    inside = [_on_host(each, view.mounts) for each in arguments]
+    argv = _launch(program.name, inside, cwd, view.environment, limits, INSIDE, own_user=False)
     # the user's variables are kept out all the same: no key ever enters a kernel
     return Enclosure(
         argv, inside_environ(view.environment, cwd, str(scratch / "tmp")), None, [], ["every wall: sandbox none was asked for"]
@@ -302,13 +314,18 @@ def _launch(
     inside: Path,
     *,
     uid: int | None = None,
+    own_user: bool = True,
     readable: Sequence[str] = (),
     writable: Sequence[str] = (),
 ) -> list[str]:
+    bounds = rlimits(limits)
+    if not own_user:
+        # it would count everything else this user runs
+        del bounds["RLIMIT_NPROC"]
     config = {
         "uid": uid,
         "cwd": cwd,
-        "limits": rlimits(limits),
+        "limits": bounds,
         "readable": list(readable),
         "writable": list(writable),
         "program": str(inside / program),
@@ -329,6 +346,7 @@ def masked(environment: Environment) -> list[Path]:
     for folder in (Path("/usr/lib"), Path("/usr/local/lib")):
         candidates += [*folder.glob("python3*/dist-packages"), *folder.glob("python3*/site-packages")]
     shown = [Path("/usr"), base, environment.prefix]
+    candidates += base.glob("envs/*")
     candidates += [root for root in paths.private_roots() if any(root.is_relative_to(path) for path in shown)]
     found = [path.resolve() for path in candidates if path.is_dir() and not environment.prefix.is_relative_to(path)]
     return sorted(path for path in set(found) if any(path.is_relative_to(above) for above in shown))

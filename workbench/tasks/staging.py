@@ -131,7 +131,7 @@ async def _run_script(folder: TaskFolder, environment: Environment, made: Path, 
         enclosure = await asyncio.to_thread(walls.enclose, walls.INSIDE / "prepare.py", [script], view, limits, scratch, walled=walled)
         if enclosure.uid is not None:
             os.chown(made, enclosure.uid, enclosure.uid)
-        process = WalledProcess(enclosure, limits, watched=made)
+        process = WalledProcess(enclosure, limits, watched=[made])
         try:
             await process.start()
             code = await process.wait_at_most(_PREPARE_SECONDS)

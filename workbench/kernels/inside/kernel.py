@@ -3,35 +3,43 @@
 Started by ``launch.py`` behind the walls, as ``kernel.py CONNECTION_FILE``. It never imports workbench.
 """
 
+import asyncio
+import signal
 import sys
 import types
 
 from ipykernel.kernelapp import IPKernelApp
+from tornado.ioloop import IOLoop
 
 NAMESPACE_MIME = "application/vnd.workbench.namespace+json"
 MOST_CHANGES = 40
 WHOLE_FRAME_ROWS, WHOLE_FRAME_COLUMNS = 20, 20
 MOST_SCHEMA_COLUMNS = 40
+MOST_ERROR, MOST_FRAMES = 400_000, 40
 
 
 def summary(value: object) -> str:
     """Return type and shape of ``value`` without running any of its code, unless it is a known container."""
     kind = type(value)
     module, name = kind.__module__.partition(".")[0], kind.__name__
+    if kind is int and value.bit_length() > 200:
+        return f"int of {value.bit_length()} bits"
     if kind in (int, float, bool, complex, type(None)):
         return f"{name} = {value!r}"[:60]
     if kind is str:
         return f"str of {len(value)} characters"
     if kind in (list, tuple, dict, set, frozenset, bytes, bytearray):
         return f"{name} of {len(value)}"
-    if module in ("numpy", "pandas", "scipy", "pyarrow", "polars", "torch"):
+    home = sys.modules.get(kind.__module__)
+    if getattr(home, name, None) is kind and module in ("numpy", "pandas", "scipy", "pyarrow", "polars", "torch"):
         shape = getattr(value, "shape", None)
         if isinstance(shape, tuple):
             dtype = getattr(value, "dtype", None)
             return f"{name} {' x '.join(map(str, shape))}" + (f" {dtype}" if dtype is not None else "")
-    if isinstance(value, types.FunctionType):
+    # isinstance would ask the value itself, which may answer with code of its own
+    if kind is types.FunctionType:
         return "function"
-    if isinstance(value, type):
+    if issubclass(kind, type):
         return "class"
     return name
 
@@ -48,7 +56,10 @@ class NamespaceWatch:
         return {
             name: (id(value), summary(value))
             for name, value in list(self.shell.user_ns.items())
-            if isinstance(name, str) and not name.startswith("_") and name not in self.ignored and not isinstance(value, types.ModuleType)
+            if isinstance(name, str)
+            and not name.startswith("_")
+            and name not in self.ignored
+            and not issubclass(type(value), types.ModuleType)
         }
 
     def after_cell(self, _result: object) -> None:
@@ -84,6 +95,16 @@ def frame_text(frame: object, printer: object, cycle: bool) -> None:
     printer.text("\n".join(lines))
 
 
+async def wake_on_signals() -> None:
+    """Let a signal wake the loop where it sleeps: a cell that only awaits could not be interrupted otherwise."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, lambda: None)
+
+
+def cut_error(text: str) -> str:
+    """Return ``text`` short enough to be let out: a message that is too large is never delivered."""
+    return text if len(text) <= MOST_ERROR else text[: MOST_ERROR // 2] + "\n[...]\n" + text[-MOST_ERROR // 2 :]
+
+
 def main() -> None:
     """Start the kernel and serve until killed."""
     # modules of the workspace can be imported, as in a notebook beside them
@@ -94,6 +115,11 @@ def main() -> None:
     shell.display_formatter.formatters["text/plain"].for_type_by_name("pandas", "DataFrame", frame_text)
     shell.display_formatter.formatters["text/plain"].for_type_by_name("pandas.core.frame", "DataFrame", frame_text)
     shell.events.register("post_run_cell", NamespaceWatch(shell).after_cell)
+    show_error = shell._showtraceback
+    shell._showtraceback = lambda kind, value, lines: show_error(
+        kind, cut_error(str(value)), [cut_error(line) for line in lines][-MOST_FRAMES:]
+    )
+    IOLoop.current().add_callback(wake_on_signals)
     app.start()
 
 

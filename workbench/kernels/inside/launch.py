@@ -41,6 +41,15 @@ def main() -> None:
             walls.append(f"landlock (ABI {sandlock.landlock_abi_version()})")
         except Exception as error:
             missing.append(f"landlock: {type(error).__name__}: {error}"[:300])
+        sys.path.insert(0, os.path.dirname(__file__))
+        import system_calls
+
+        try:
+            system_calls.refuse()
+            walls.append("system call filter")
+        except OSError as error:
+            missing.append(f"system call filter: {error}")
+        sys.path.pop(0)
     # changing the user made this process undumpable, and with it its own /proc entries unreadable to it
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
     os.write(1, (json.dumps({"walls": walls, "missing": missing}) + "\n").encode())

@@ -59,7 +59,7 @@ class LocalProvisioner(KernelProvisionerBase):  # type: ignore[misc]
         )
         if enclosure.uid is not None:
             await asyncio.to_thread(give, [connection.parent, self.workspace], enclosure.uid)
-        self.process = WalledProcess(enclosure, self.limits, watched=self.workspace)
+        self.process = WalledProcess(enclosure, self.limits, watched=[self.workspace, connection.parent])
         try:
             await self.process.start()
         except SandboxError:
