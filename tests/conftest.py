@@ -91,7 +91,8 @@ def require_walls(kind: str) -> walls.Protection:
     given = walls.protection()
     if given.kind != kind:
         reason = f"{_NO_WALLS} of {kind} on this machine: {'; '.join(given.missing) or f'it has {given.kind}'}"
-        if os.environ.get(_REQUIRED):
+        # root is never given the fallback, so only another user can try it
+        if os.environ.get(_REQUIRED) and not (kind == "sandlock" and os.geteuid() == 0):
             pytest.fail(f"{reason} ({_REQUIRED} is set)", pytrace=False)
         pytest.skip(reason)
     return given

@@ -115,7 +115,7 @@ def test_a_page_says_everything_that_is_known() -> None:
         "status": "limit: steps",
         "verdict": "not solved (out.csv does not exist)",
         "answer": "42",
-        "error": "model: no reply. set a key",
+        "error": "model: no reply (set a key)",
         "used": "2 steps, 30 tokens, 0.2500 USD, 1.2 s",
         "run": "r1",
     }

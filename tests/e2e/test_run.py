@@ -135,13 +135,14 @@ def test_a_kernel_that_dies_is_told_and_recorded(task, store_path):
 
 
 def test_the_agents_kernel_sees_neither_grader_nor_solution_nor_workbench(task, store_path):
+    private = [str(Path(task) / "hidden" / "secret.txt"), str(Path(task) / "solution"), *map(str, paths.private_roots())]
     hunt = "\n".join(
         [
             "import os, sys",
             "for module in ('workbench',):",
             "    try: print('FOUND', __import__(module))",
             "    except ImportError: pass",
-            f"for path in ({str(Path(task) / 'hidden' / 'secret.txt')!r}, {str(Path(task) / 'solution')!r}, {str(paths.private_roots()[0])!r}):",
+            f"for path in {private!r}:",
             "    if os.path.exists(path): print('FOUND', path)",
             "print(sorted(os.listdir('.')), dict(os.environ))",
         ]

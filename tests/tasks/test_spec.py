@@ -24,7 +24,7 @@ MINIMAL: dict[str, Any] = {
     "source": "made up",
     "summary": "A task.",
     "submission": {"kind": "answer"},
-    "metric": [{"name": "m", "primary": True}],
+    "metric": [{"name": "m", "primary": True, "success": {"rule": "eq", "value": 1}}],
 }
 
 
@@ -37,7 +37,6 @@ RULES = {
     "unknown field": ("colour = 'red'\n", SUBMISSION, METRIC, "colour", "Extra inputs are not permitted"),
     "unknown table": ("[kernel]\nx = 1\n", SUBMISSION, METRIC, "kernel", "Extra inputs are not permitted"),
     "unknown field of a table": ("[interaction]\nsteps = 3\n", SUBMISSION, METRIC, "interaction.steps", "Extra inputs are not permitted"),
-    "mode": ("[interaction]\nmode = 'chess'\n", SUBMISSION, METRIC, "interaction.mode", "'workspace' or 'answer'"),
     "no steps": ("[interaction]\nmax_steps = 0\n", SUBMISSION, METRIC, "interaction.max_steps", "greater than or equal to 1"),
     "no seconds": ("[interaction]\nmax_seconds = 0\n", SUBMISSION, METRIC, "interaction.max_seconds", "greater than 0"),
     "needs": ("[prepare]\nneeds = ['luck']\n", SUBMISSION, METRIC, "prepare.needs.0", "'network', 'kaggle', 'gpu' or 'judge'"),

@@ -56,7 +56,7 @@ class TestPrepare:
         assert tree(prepared.workspace) == {"a/b.txt": b"b"}
         assert set(tree(prepared.hidden)) == {"grader.py"}
         assert staged(folder, prepared, tmp_path / "w") == {"a/b.txt": b"b"}
-        assert prepared.grader_hash == folder.hash()
+        assert prepared.grader_hash == folder.grader_hash(unbuilt.hash)
 
     async def test_happens_once(self, make_task: MakeTask, cache: Path, unbuilt: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
         folder = make_task(files={"workspace/a": "1"})
@@ -191,7 +191,7 @@ class TestScript:
 
     async def test_that_is_missing_is_named(self, make_task: MakeTask, cache: Path, minimal: Environment) -> None:
         folder = make_task(PREPARE)
-        with pytest.raises(TaskError, match=r"prepare\.py failed"):
+        with pytest.raises(TaskError, match=r"prepare\.py does not exist"):
             await prepare(folder, minimal)
 
 

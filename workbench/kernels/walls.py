@@ -28,10 +28,7 @@ INSIDE = Path(__file__).resolve().parent / "inside"
 
 # what a program needs of the system, and nothing that tells about this machine's users
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
-_METADATA = (
-    *("chmod", "fchmodat", "fchmodat2", "chown", "lchown", "fchownat"),
-    *("utime", "utimes", "futimesat", "utimensat", "setxattr", "lsetxattr", "removexattr", "lremovexattr"),
-)
+_METADATA = ("chown", "lchown", "fchownat", "setxattr", "lsetxattr", "removexattr", "lremovexattr")
 _ETC = ("alternatives", "ca-certificates", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "ssl/certs")
 
 
@@ -138,6 +135,7 @@ def protection() -> Protection:
         import sandlock
 
         if sandlock.landlock_abi_version() >= sandlock.min_landlock_abi():
+            missing.append("modes and times of your own files: Landlock leaves them open to change")
             return Protection("sandlock", ["sandlock supervisor: Landlock and seccomp"], missing, remedy)
         missing.append(f"sandlock: needs Landlock ABI {sandlock.min_landlock_abi()}, this kernel has {sandlock.landlock_abi_version()}")
     except (ImportError, OSError) as error:
@@ -276,7 +274,8 @@ def _supervised(program: Path, arguments: Sequence[str], view: View, limits: Lim
             *(str(mount.host) for mount in view.mounts if mount.writable),
         ],
         "fs_denied": [*map(str, masked(environment)), *(str(environment.site_packages / name) for name in view.hide)],
-        # Landlock says nothing about modes, owners, times and attributes of files that cannot be opened
+        # Landlock says nothing about the owners and attributes of files that cannot be opened, nor about modes and times:
+        # ordinary programs need those, so that gap is named instead
         "extra_deny_syscalls": list(_METADATA),
         "max_processes": limits.processes,
         "clean_env": True,

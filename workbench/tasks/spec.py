@@ -400,7 +400,11 @@ class TaskFolder:
         """Return the hash of what a verdict depends on: hidden files, preparation, the grader's table, the environment."""
         script = self.task.prepare.script
         parts = [tree_hash(self.hidden), self.task.grader.model_dump_json(), environment]
-        parts += [hashlib.sha256((self.root / script).read_bytes()).hexdigest()] if script else []
+        if script is not None:
+            try:
+                parts.append(hashlib.sha256((self.root / script).read_bytes()).hexdigest())
+            except OSError as error:
+                raise TaskError(f"{self.root / script} does not exist or cannot be read: {error.strerror}") from None
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def hash(self) -> str:
