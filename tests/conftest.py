@@ -68,10 +68,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture
 def without_bubblewrap(monkeypatch: pytest.MonkeyPatch) -> Iterator[walls.Protection]:
     """A machine like this one on which bubblewrap is not installed; skips where no other wall is left."""
-    hide_bubblewrap(monkeypatch)
-    yield require_walls("sandlock")
-    monkeypatch.undo()
-    walls.protection.cache_clear()
+    try:
+        hide_bubblewrap(monkeypatch)
+        yield require_walls("sandlock")
+    finally:
+        monkeypatch.undo()
+        walls.protection.cache_clear()
 
 
 def hide_bubblewrap(monkeypatch: pytest.MonkeyPatch) -> None:

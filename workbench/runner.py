@@ -38,7 +38,8 @@ from workbench.result import RunResult, Score
 from workbench.storage.journal import Journal
 from workbench.storage.store import Store
 from workbench.tasks import grading, registry, staging, submission
-from workbench.tasks.spec import Task, TaskFolder
+from workbench.tasks.folder import TaskFolder
+from workbench.tasks.spec import Task
 from workbench.tasks.staging import Prepared
 
 _NO_WALLS = "sandbox none: the agent's code runs with your rights and can read everything you can"

@@ -51,7 +51,7 @@ def test_a_failed_task_is_still_exit_code_0(task, store_path):
 @pytest.mark.walls
 def test_a_run_that_could_not_be_completed_is_exit_code_1(task, store_path):
     done = workbench("run", task, "--model", "function:tests.cli.broken:reply", "--store", store_path)
-    assert done.returncode == 1 and "model error" in done.stdout
+    assert done.returncode == 1 and "model: the function tests.cli.broken:reply" in done.stdout
 
 
 @pytest.mark.parametrize(

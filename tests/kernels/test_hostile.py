@@ -39,12 +39,14 @@ LIMITS = Limits(memory=768 * MIB, processes=64, file_bytes=64 * MIB, open_files=
 @pytest.fixture(scope="module", params=["bubblewrap", "sandlock"])
 def wall(request: pytest.FixtureRequest) -> Iterator[str]:
     """The outer wall, once each; the second on a machine that seems to have no bubblewrap."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "sandlock":
-            hide_bubblewrap(patch)
-        require_walls(request.param)
-        yield request.param
-    walls.protection.cache_clear()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            if request.param == "sandlock":
+                hide_bubblewrap(patch)
+            require_walls(request.param)
+            yield request.param
+    finally:
+        walls.protection.cache_clear()
 
 
 @pytest.fixture(scope="module")

@@ -28,12 +28,14 @@ from .tools import text_of, told
 
 @pytest.fixture(params=["bubblewrap", "sandlock"])
 def wall(request: pytest.FixtureRequest) -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "sandlock":
-            hide_bubblewrap(patch)
-        require_walls(request.param)
-        yield request.param
-    walls.protection.cache_clear()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            if request.param == "sandlock":
+                hide_bubblewrap(patch)
+            require_walls(request.param)
+            yield request.param
+    finally:
+        walls.protection.cache_clear()
 
 
 @pytest.fixture

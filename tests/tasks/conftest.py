@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.tasks.spec import TaskFolder
+from workbench.tasks.folder import TaskFolder
 
 HEAD = """
 schema = 1

@@ -18,7 +18,7 @@ from workbench.models.scripted import Scripted
 from workbench.result import RunResult
 from workbench.storage.store import Store
 from workbench.tasks import find, grading, load_all, staging
-from workbench.tasks.spec import TaskFolder
+from workbench.tasks.folder import TaskFolder
 from workbench.tasks.submission import Frozen
 
 TASKS = [folder.task.id for folder in load_all()]

@@ -21,7 +21,7 @@ from workbench.kernels.environments import Environment
 from workbench.kernels.process import WalledProcess
 from workbench.tasks import grading
 from workbench.tasks.grading import Report, grade, score
-from workbench.tasks.spec import Metric
+from workbench.tasks.metrics import Metric
 from workbench.tasks.staging import Prepared
 from workbench.tasks.submission import Frozen
 

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from tests.tasks.conftest import METRIC, SUBMISSION, MakeTask
 from workbench.errors import TaskError
-from workbench.tasks.spec import Interactive, Metric, Task, TaskFolder, tree_hash
+from workbench.tasks.folder import Interactive, TaskFolder, tree_hash
+from workbench.tasks.metrics import Metric
+from workbench.tasks.spec import Task
 
 MINIMAL: dict[str, Any] = {
     "schema": 1,

@@ -15,7 +15,7 @@ from workbench.errors import TaskError
 from workbench.kernels import environments
 from workbench.kernels.environments import Environment
 from workbench.tasks import staging
-from workbench.tasks.spec import TaskFolder
+from workbench.tasks.folder import TaskFolder
 from workbench.tasks.staging import Prepared, prepare, stage
 
 PREPARE = "[prepare]\nscript = 'prepare.py'\n"

@@ -135,7 +135,7 @@ def protection() -> Protection:
         import sandlock
 
         if sandlock.landlock_abi_version() >= sandlock.min_landlock_abi():
-            missing.append("modes and times of your own files: Landlock leaves them open to change")
+            missing.append("a user of its own: modes and times of your files, and priorities of your processes, stay open to change")
             return Protection("sandlock", ["sandlock supervisor: Landlock and seccomp"], missing, remedy)
         missing.append(f"sandlock: needs Landlock ABI {sandlock.min_landlock_abi()}, this kernel has {sandlock.landlock_abi_version()}")
     except (ImportError, OSError) as error:

@@ -15,7 +15,7 @@ from workbench.errors import UsageError, WorkbenchError
 from workbench.notebook.view import LiveView
 from workbench.result import RunResult
 from workbench.tasks import find, load_all
-from workbench.tasks.spec import Interactive, TaskFolder
+from workbench.tasks.folder import Interactive, TaskFolder
 
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
 

@@ -24,7 +24,8 @@ from workbench.events import MetricValue, Scored
 from workbench.kernels import runtime, walls
 from workbench.kernels.environments import Environment
 from workbench.kernels.process import WalledProcess
-from workbench.tasks.spec import Metric, TaskFolder
+from workbench.tasks.folder import TaskFolder
+from workbench.tasks.metrics import Metric
 from workbench.tasks.staging import Prepared, limits_of
 from workbench.tasks.submission import Frozen
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from workbench import paths
 from workbench.errors import TaskError
-from workbench.tasks.spec import TaskFolder
+from workbench.tasks.folder import TaskFolder
 
 
 def roots() -> list[Path]:

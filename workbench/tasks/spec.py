@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import math
-import os
-import re
-import tomllib
-from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from pathlib import PurePosixPath
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from workbench.errors import TaskError, UsageError
 from workbench.kernels.limits import parse_size
+from workbench.tasks.metrics import Metric, Table
 
 
 def _inside(path: str) -> str:
@@ -40,11 +36,7 @@ Size = Annotated[str, AfterValidator(_size)]
 """A size in bytes, with K, M, G or T."""
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
-
-
-class Prompt(_Table):
+class Prompt(Table):
     """The instruction and its variants; variant axes form a product."""
 
     axes: dict[str, list[str]] = Field(default_factory=dict)
@@ -70,7 +62,7 @@ class Prompt(_Table):
         return self
 
 
-class Copy(_Table):
+class Copy(Table):
     """Files that are put into the workspace."""
 
     source: str = Field(alias="from")
@@ -93,7 +85,7 @@ class Copy(_Table):
         return self
 
 
-class Workspace(_Table):
+class Workspace(Table):
     """Everything the agent sees."""
 
     copy_: list[Copy] = Field(default_factory=list, alias="copy")
@@ -103,14 +95,14 @@ class Workspace(_Table):
     """Start from a git repository with one commit."""
 
 
-class Interaction(_Table):
+class Interaction(Table):
     """How the agent and the task meet."""
 
     max_steps: int = Field(default=50, ge=1)
     max_seconds: float = Field(default=3600, gt=0)
 
 
-class Prepare(_Table):
+class Prepare(Table):
     """What is made once per machine before the first run."""
 
     script: Inside | None = None
@@ -119,7 +111,7 @@ class Prepare(_Table):
     needs: list[Literal["network", "kaggle", "gpu", "judge"]] = Field(default_factory=list)
 
 
-class EnvironmentNeeds(_Table):
+class EnvironmentNeeds(Table):
     """The interpreter, packages and limits the kernel has."""
 
     name: str = "python-ds"
@@ -131,7 +123,7 @@ class EnvironmentNeeds(_Table):
     """Folders of the environment's site-packages that the agent's kernel does not see."""
 
 
-class Submission(_Table):
+class Submission(Table):
     """What is graded."""
 
     kind: Literal["tree", "file", "json", "answer"]
@@ -148,7 +140,7 @@ class Submission(_Table):
         return self
 
 
-class Grader(_Table):
+class Grader(Table):
     """Who says how good a submission is."""
 
     kind: Literal["python"] = "python"
@@ -158,90 +150,7 @@ class Grader(_Table):
     """Seconds."""
 
 
-class Baseline(_Table):
-    """What the starting point scores."""
-
-    value: float
-    source: str
-    """Where the number comes from: a paper, or the command that measured it."""
-
-
-class Success(_Table):
-    """When a metric counts as solved."""
-
-    rule: Literal["eq", "ge", "gt", "le", "lt", "relative_improvement_gt"]
-    value: float
-
-
-class Metric(_Table):
-    """One number the grader gives."""
-
-    name: str
-    primary: bool = False
-    direction: Literal["min", "max"] = "max"
-    range: tuple[float, float] = (-math.inf, math.inf)
-    invalid: float | None = None
-    """What an invalid submission scores."""
-    baseline: Baseline | None = None
-    success: Success | None = None
-    normalise: Literal["identity", "baseline_to_one"] = "identity"
-    best: float | None = None
-    """The value that normalises to 1 under ``baseline_to_one``."""
-
-    @model_validator(mode="after")
-    def _rules_have_what_they_compare_with(self) -> Self:
-        low, high = self.range
-        if not low < high:
-            raise ValueError(f"metric {self.name!r}: range [{low}, {high}] holds no number")
-        if self.baseline is not None and not math.isfinite(self.baseline.value):
-            raise ValueError(f"metric {self.name!r}: baseline must be a finite number")
-        if self.success is not None and not math.isfinite(self.success.value):
-            raise ValueError(f"metric {self.name!r}: the value of success must be a finite number")
-        relative = self.success is not None and self.success.rule == "relative_improvement_gt"
-        if relative and self.baseline is None:
-            raise ValueError(f"metric {self.name!r}: relative_improvement_gt needs a baseline")
-        if relative and self.baseline is not None and self.baseline.value == 0:
-            raise ValueError(f"metric {self.name!r}: relative_improvement_gt needs a baseline other than 0")
-        if self.normalise == "baseline_to_one" and (self.baseline is None or self.best is None):
-            raise ValueError(f"metric {self.name!r}: baseline_to_one needs a baseline and best")
-        if self.normalise == "baseline_to_one" and self.baseline is not None and self.best == self.baseline.value:
-            raise ValueError(f"metric {self.name!r}: best must differ from the baseline")
-        return self
-
-    def improvement(self, value: float) -> float:
-        """Return how much better than the baseline ``value`` is, relative to the baseline; 0.1 is 10 per cent."""
-        assert self.baseline is not None
-        gain = self.baseline.value - value if self.direction == "min" else value - self.baseline.value
-        return gain / abs(self.baseline.value)
-
-    def succeeds(self, value: float) -> bool | None:
-        """Say whether ``value`` counts as solved; None where the metric has no success rule."""
-        if self.success is None:
-            return None
-        bound = self.success.value
-        match self.success.rule:
-            case "eq":
-                return value == bound
-            case "ge":
-                return value >= bound
-            case "gt":
-                return value > bound
-            case "le":
-                return value <= bound
-            case "lt":
-                return value < bound
-            case "relative_improvement_gt":
-                return self.improvement(value) > bound
-
-    def normalised(self, value: float) -> float:
-        """Return ``value`` on the task's own scale; under ``baseline_to_one`` the baseline is 0 and ``best`` is 1."""
-        if self.normalise == "identity":
-            return value
-        assert self.baseline is not None and self.best is not None
-        return (value - self.baseline.value) / (self.best - self.baseline.value)
-
-
-class Task(_Table):
+class Task(Table):
     """A task as its folder describes it.
 
     Examples
@@ -313,149 +222,3 @@ class Task(_Table):
             if value not in self.prompt.axes[axis]:
                 raise TaskError(f"task {self.id} has no {axis} = {value!r}", hint=f"one of: {', '.join(self.prompt.axes[axis])}")
         return {axis: chosen.get(axis, self.prompt.default.get(axis, values[0])) for axis, values in self.prompt.axes.items()}
-
-
-class TaskFolder:
-    """A task and the folder it lives in: ``task.toml``, ``instruction.md``, ``workspace/``, ``hidden/``, ``solution/``.
-
-    Parameters
-    ----------
-    root : Path
-        The folder.
-    task : Task
-        What its ``task.toml`` says.
-    """
-
-    def __init__(self, root: Path, task: Task) -> None:
-        self.root = root
-        self.task = task
-
-    @classmethod
-    def load(cls, root: Path) -> Self:
-        """Read ``root/task.toml``.
-
-        Raises
-        ------
-        TaskError
-            If the file is missing or malformed; the message names file, field and reason.
-        """
-        path = root / "task.toml"
-        try:
-            data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise TaskError(f"{path} does not exist", hint="a task is a folder with a task.toml") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise TaskError(f"{path} is not TOML: {error}", hint="docs/tasks.md shows the format") from None
-        try:
-            return cls(root, Task.model_validate(data))
-        except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'task'}: {item['msg']}" for item in error.errors())
-            raise TaskError(f"{path}: {problems}", hint="docs/tasks.md describes every field") from None
-
-    @property
-    def hidden(self) -> Path:
-        """The folder no agent ever sees."""
-        return self.root / "hidden"
-
-    def instruction(self, variant: dict[str, str]) -> str:
-        """Return the instruction of a resolved variant."""
-        prompt = self.task.prompt
-        chosen = ",".join(f"{axis}={variant[axis]}" for axis in prompt.axes)
-        path = self.root / prompt.files.get(chosen, prompt.file)
-        try:
-            return path.read_text(encoding="utf-8").strip()
-        except FileNotFoundError:
-            raise TaskError(f"{path} does not exist", hint="it is the task's instruction") from None
-
-    def solution(self) -> list[str]:
-        """Return the reference solution as code cells: the ``# %%`` cells of ``solution/*.py`` in order of name."""
-        cells: list[str] = []
-        for path in sorted((self.root / "solution").glob("*.py")):
-            cells += [cell.strip() for cell in re.split(r"(?m)^# %%.*$", path.read_text(encoding="utf-8"))]
-        return [cell for cell in cells if cell]
-
-    def reference(self) -> tuple[list[str], str | None]:
-        """Return the reference solution: its cells, and its answer where the task asks for one.
-
-        Raises
-        ------
-        TaskError
-            If there is none to play.
-        """
-        cells, answer = self.solution(), self.solution_answer()
-        if self.task.submission is not None and self.task.submission.kind == "answer" and answer is None:
-            raise TaskError(
-                f"task {self.task.id} asks for an answer and its solution has none", hint=f"write {self.root}/solution/answer.txt"
-            )
-        if not cells and answer is None:
-            raise TaskError(f"task {self.task.id} has no reference solution", hint=f"write {self.root}/solution/solution.py")
-        return cells, answer
-
-    def solution_answer(self) -> str | None:
-        """Return the reference answer of a task that asks for one: ``solution/answer.txt``."""
-        path = self.root / "solution" / "answer.txt"
-        return path.read_text(encoding="utf-8").strip() if path.is_file() else None
-
-    def grader_hash(self, environment: str) -> str:
-        """Return the hash of what a verdict depends on: hidden files, preparation, the grader's table, the environment."""
-        script = self.task.prepare.script
-        parts = [tree_hash(self.hidden), self.task.grader.model_dump_json(), environment]
-        if script is not None:
-            try:
-                parts.append(hashlib.sha256((self.root / script).read_bytes()).hexdigest())
-            except OSError as error:
-                raise TaskError(f"{self.root / script} does not exist or cannot be read: {error.strerror}") from None
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-    def hash(self) -> str:
-        """Return the content hash of everything in the folder."""
-        return tree_hash(self.root)
-
-
-class Interactive(TaskFolder):
-    """A task that a person asks in a notebook: an instruction, an empty workspace, and nobody who grades it.
-
-    Examples
-    --------
-    >>> Interactive("What is 6 times 7?").task.id
-    'interactive/ask'
-    """
-
-    def __init__(self, text: str, environment: str = "python-ds") -> None:
-        task = Task.model_validate(
-            {
-                "schema": 1,
-                "id": "interactive/ask",
-                "family": "interactive",
-                "suite": "interactive",
-                "licence": "none",
-                "source": "the user",
-                "summary": "Asked in a notebook.",
-                "environment": {"name": environment},
-            }
-        )
-        super().__init__(Path(), task)
-        self.text = text
-
-    def instruction(self, variant: dict[str, str]) -> str:  # noqa: ARG002 - there is only one
-        """Return what the person asked."""
-        return self.text
-
-    def solution(self) -> list[str]:
-        """Nobody knows the solution."""
-        raise TaskError("a question has no reference solution for the oracle to play", hint="choose another model")
-
-    def hash(self) -> str:
-        """Return the hash of the question."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
-
-
-def tree_hash(root: Path) -> str:
-    """Return a SHA-256 over the relative paths and contents below ``root``; caches of Python are passed over."""
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*")):
-        name = path.relative_to(root)
-        if path.is_file() and "__pycache__" not in name.parts:
-            digest.update(os.fsencode(name) + f"\0{path.stat().st_size}\0".encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()

@@ -20,7 +20,8 @@ from workbench.kernels import environments, runtime, walls
 from workbench.kernels.environments import Environment
 from workbench.kernels.limits import Limits, parse_size
 from workbench.kernels.process import WalledProcess
-from workbench.tasks.spec import Copy, Task, TaskFolder
+from workbench.tasks.folder import TaskFolder
+from workbench.tasks.spec import Copy, Task
 
 _PREPARE_SECONDS = 1800
 

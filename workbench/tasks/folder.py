@@ -1,0 +1,161 @@
+"""A task and the folder it lives in."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import ValidationError
+
+from workbench.errors import TaskError
+from workbench.tasks.spec import Task
+
+
+class TaskFolder:
+    """A task and the folder it lives in: ``task.toml``, ``instruction.md``, ``workspace/``, ``hidden/``, ``solution/``.
+
+    Parameters
+    ----------
+    root : Path
+        The folder.
+    task : Task
+        What its ``task.toml`` says.
+    """
+
+    def __init__(self, root: Path, task: Task) -> None:
+        self.root = root
+        self.task = task
+
+    @classmethod
+    def load(cls, root: Path) -> Self:
+        """Read ``root/task.toml``.
+
+        Raises
+        ------
+        TaskError
+            If the file is missing or malformed; the message names file, field and reason.
+        """
+        path = root / "task.toml"
+        try:
+            data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise TaskError(f"{path} does not exist", hint="a task is a folder with a task.toml") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise TaskError(f"{path} is not TOML: {error}", hint="docs/tasks.md shows the format") from None
+        try:
+            return cls(root, Task.model_validate(data))
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'task'}: {item['msg']}" for item in error.errors())
+            raise TaskError(f"{path}: {problems}", hint="docs/tasks.md describes every field") from None
+
+    @property
+    def hidden(self) -> Path:
+        """The folder no agent ever sees."""
+        return self.root / "hidden"
+
+    def instruction(self, variant: dict[str, str]) -> str:
+        """Return the instruction of a resolved variant."""
+        prompt = self.task.prompt
+        chosen = ",".join(f"{axis}={variant[axis]}" for axis in prompt.axes)
+        path = self.root / prompt.files.get(chosen, prompt.file)
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            raise TaskError(f"{path} does not exist", hint="it is the task's instruction") from None
+
+    def solution(self) -> list[str]:
+        """Return the reference solution as code cells: the ``# %%`` cells of ``solution/*.py`` in order of name."""
+        cells: list[str] = []
+        for path in sorted((self.root / "solution").glob("*.py")):
+            cells += [cell.strip() for cell in re.split(r"(?m)^# %%.*$", path.read_text(encoding="utf-8"))]
+        return [cell for cell in cells if cell]
+
+    def reference(self) -> tuple[list[str], str | None]:
+        """Return the reference solution: its cells, and its answer where the task asks for one.
+
+        Raises
+        ------
+        TaskError
+            If there is none to play.
+        """
+        cells, answer = self.solution(), self.solution_answer()
+        if self.task.submission is not None and self.task.submission.kind == "answer" and answer is None:
+            raise TaskError(
+                f"task {self.task.id} asks for an answer and its solution has none", hint=f"write {self.root}/solution/answer.txt"
+            )
+        if not cells and answer is None:
+            raise TaskError(f"task {self.task.id} has no reference solution", hint=f"write {self.root}/solution/solution.py")
+        return cells, answer
+
+    def solution_answer(self) -> str | None:
+        """Return the reference answer of a task that asks for one: ``solution/answer.txt``."""
+        path = self.root / "solution" / "answer.txt"
+        return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+
+    def grader_hash(self, environment: str) -> str:
+        """Return the hash of what a verdict depends on: hidden files, preparation, the grader's table, the environment."""
+        script = self.task.prepare.script
+        parts = [tree_hash(self.hidden), self.task.grader.model_dump_json(), environment]
+        if script is not None:
+            try:
+                parts.append(hashlib.sha256((self.root / script).read_bytes()).hexdigest())
+            except OSError as error:
+                raise TaskError(f"{self.root / script} does not exist or cannot be read: {error.strerror}") from None
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    def hash(self) -> str:
+        """Return the content hash of everything in the folder."""
+        return tree_hash(self.root)
+
+
+class Interactive(TaskFolder):
+    """A task that a person asks in a notebook: an instruction, an empty workspace, and nobody who grades it.
+
+    Examples
+    --------
+    >>> Interactive("What is 6 times 7?").task.id
+    'interactive/ask'
+    """
+
+    def __init__(self, text: str, environment: str = "python-ds") -> None:
+        task = Task.model_validate(
+            {
+                "schema": 1,
+                "id": "interactive/ask",
+                "family": "interactive",
+                "suite": "interactive",
+                "licence": "none",
+                "source": "the user",
+                "summary": "Asked in a notebook.",
+                "environment": {"name": environment},
+            }
+        )
+        super().__init__(Path(), task)
+        self.text = text
+
+    def instruction(self, variant: dict[str, str]) -> str:  # noqa: ARG002 - there is only one
+        """Return what the person asked."""
+        return self.text
+
+    def solution(self) -> list[str]:
+        """Nobody knows the solution."""
+        raise TaskError("a question has no reference solution for the oracle to play", hint="choose another model")
+
+    def hash(self) -> str:
+        """Return the hash of the question."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def tree_hash(root: Path) -> str:
+    """Return a SHA-256 over the relative paths and contents below ``root``; caches of Python are passed over."""
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root)
+        if path.is_file() and "__pycache__" not in name.parts:
+            digest.update(os.fsencode(name) + f"\0{path.stat().st_size}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
