@@ -77,6 +77,7 @@ def wait(work: Coroutine[Any, Any, T], calls: Calls | None = None) -> T:
         try:
             outcome.set_result(await tasks[0])
         except BaseException as error:
+            # raised again where it is waited for
             outcome.set_exception(error)
         finally:
             calls.end()

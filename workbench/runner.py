@@ -251,6 +251,7 @@ async def execute(given: Plan) -> RunResult:
     except asyncio.CancelledError:
         result.status, result.error = "interrupted", Failure(kind="user", message="the run was interrupted")
     except Exception as error:
+        # a bad run is data, not a crash
         result.status, result.error = "error", classify(error)
     finally:
         result.seconds = time.monotonic() - started

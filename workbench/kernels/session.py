@@ -203,6 +203,7 @@ class KernelSession:
             except Empty:
                 pass
             except Exception:
+                # a forged message may fail to parse in any way, and is then no message
                 await asyncio.sleep(0)
                 continue
             if not await self._manager.is_alive():
@@ -294,15 +295,20 @@ class KernelSession:
         # the next cell must run even when this one fails, so the queue is not aborted on error
         request = self._client.execute(code, allow_stdin=False, stop_on_error=False)
         replied = asyncio.ensure_future(self._reply(request))
+        coming = asyncio.ensure_future(self._message(self._client.get_iopub_msg))
         outcome: Literal["done", "flooded"] = "done"
         try:
             while True:
-                try:
-                    message = await asyncio.wait_for(self._message(self._client.get_iopub_msg), _QUIET_SECONDS if replied.done() else None)
-                except TimeoutError:
-                    # a flood can cost the message that says the kernel is idle; the reply says the same
-                    self._cut_off = True
-                    return outcome
+                over = replied.done()
+                await asyncio.wait({coming}, timeout=_QUIET_SECONDS)
+                if not coming.done():
+                    if over:
+                        # a flood can cost the message that says the kernel is idle; the reply says the same
+                        self._cut_off = True
+                        return outcome
+                    continue
+                message = coming.result()
+                coming = asyncio.ensure_future(self._message(self._client.get_iopub_msg))
                 if message["parent_header"].get("msg_id") != request:
                     continue
                 if message["msg_type"] == "status":
@@ -322,7 +328,10 @@ class KernelSession:
                 else:
                     collector.dropped += len(str(message["content"].get("text", "")))
         finally:
-            replied.cancel()
+            for task in (replied, coming):
+                task.cancel()
+                # both may end in the same death of the kernel, of which one is heard
+                task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
     async def _reply(self, request: str) -> dict[str, Any]:
         """Return what the kernel says of the cell: its error too, should no message have brought that."""

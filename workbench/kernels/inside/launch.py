@@ -40,6 +40,7 @@ def main() -> None:
             sandlock.confine(sandlock.Sandbox(fs_readable=config["readable"], fs_writable=config["writable"]))
             walls.append(f"landlock (ABI {sandlock.landlock_abi_version()})")
         except Exception as error:
+            # whatever is wrong, the record must say that this wall is missing
             missing.append(f"landlock: {type(error).__name__}: {error}"[:300])
         sys.path.insert(0, os.path.dirname(__file__))
         import system_calls
