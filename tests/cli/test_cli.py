@@ -158,3 +158,14 @@ def test_the_demo_comes_out_as_it_should(ds, minimal, store_path):
     assert "Every step is in" in done.stdout and str(store_path) in done.stdout
     solved = json.loads(workbench("runs", "list", "--json", "--store", store_path).stdout)
     assert len(solved) == 6 and all(run["success"] is (run["model"] == "oracle") for run in solved)
+
+
+def test_a_task_that_needs_what_is_not_here_is_unavailable_and_never_scored(tmp_path, store_path):
+    folder = make_task(tmp_path / "tasks")
+    toml = folder / "task.toml"
+    toml.write_text(toml.read_text().replace("[interaction]", '[prepare]\nneeds = ["kaggle", "gpu"]\n\n[interaction]'))
+    listed = workbench("tasks", "list", WORKBENCH_TASKS=str(tmp_path / "tasks"))
+    assert "unavailable: kaggle, gpu" in listed.stdout
+    done = workbench("run", folder, "--model", "oracle", "--store", store_path)
+    assert done.returncode == 2 and "unavailable here: it needs kaggle, gpu" in " ".join(done.stderr.split())
+    assert not store_path.exists()

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.box import SIMPLE
 from rich.markdown import Markdown
+from rich.markup import escape
 from rich.table import Column, Table
 
 from workbench.cli.errors import output, print_json
@@ -24,14 +25,18 @@ def list_(family: Annotated[str | None, typer.Option(help="Only this family.")] 
     if as_json:
         print_json(
             [
-                {"id": task.id, "family": task.family, "suite": task.suite, "summary": task.summary, "variants": task.variants}
+                {
+                    **{"id": task.id, "family": task.family, "suite": task.suite, "summary": task.summary},
+                    **{"variants": task.variants, "unavailable": task.prepare.needs},
+                }
                 for task in tasks
             ]
         )
         return
     table = Table(Column("task", overflow="fold"), "variants", "summary", box=SIMPLE)
     for task in tasks:
-        table.add_row(task.id, str(len(task.variants)), task.summary)
+        needs = f"[yellow]unavailable: {', '.join(task.prepare.needs)}[/] " if task.prepare.needs else ""
+        table.add_row(task.id, str(len(task.variants)), needs + escape(task.summary))
     output.print(table)
 
 
