@@ -127,7 +127,7 @@ class WalledProcess:
 
     async def _watch(self) -> None:
         while self.returncode is None:
-            if self._cgroup is None and _tree_memory(self._tree()) > self._limits.memory:
+            if self._cgroup is None and await asyncio.to_thread(tree_memory, self._tree(), self._limits.memory) > self._limits.memory:
                 await self._break(f"memory limit of {self._limits.memory} bytes")
             if self._watched and await asyncio.to_thread(self._disk_used) > self._disk_limit:
                 await self._break(f"workspace limit of {self._limits.workspace_bytes} bytes")
@@ -209,12 +209,25 @@ class WalledProcess:
         return f"exit code {self.returncode}" + (f": {last[0][-300:]}" if last[0] else "")
 
 
-def _tree_memory(processes: list[psutil.Process]) -> int:
+def tree_memory(processes: Sequence[psutil.Process], enough: int) -> int:
+    """Return the bytes of memory that ``processes`` hold together, counting what they share once.
+
+    What they hold one by one is quicker to ask, and is all that is asked where even that is below ``enough``.
+    """
     resident = 0
     for process in processes:
         with contextlib.suppress(psutil.Error):
             resident += process.memory_info().rss
-    return resident
+    if resident <= enough:
+        return resident
+    proportional = 0
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            try:
+                proportional += process.memory_full_info().pss
+            except psutil.AccessDenied:
+                proportional += process.memory_info().rss
+    return proportional
 
 
 def folder_size(root: Path, enough: int) -> int:

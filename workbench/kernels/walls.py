@@ -323,6 +323,7 @@ def _launch(
         del bounds["RLIMIT_NPROC"]
     config = {
         "uid": uid,
+        "adopts": not own_user,
         "cwd": cwd,
         "limits": bounds,
         "readable": list(readable),

@@ -2,8 +2,8 @@
 
 Started as ``python -I launch.py CONFIG`` by the environment's own interpreter; it never imports workbench. CONFIG is
 JSON: ``uid`` to become or null, ``cwd``, ``limits`` for setrlimit, ``readable`` and ``writable`` paths for Landlock
-(none: another wall stands in its place), ``program`` (a Python file) and its ``arguments``. One line of JSON on standard
-output says which walls stand.
+(none: another wall stands in its place), ``adopts`` (take in orphans, where no process namespace does), ``program`` (a
+Python file) and its ``arguments``. One line of JSON on standard output says which walls stand.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ import resource
 import runpy
 import sys
 
-PR_SET_DUMPABLE = 4
+PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 
 
 def main() -> None:
@@ -26,6 +26,9 @@ def main() -> None:
         bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(which, (bound, bound))
     walls.append("rlimits")
+    if config["adopts"]:
+        # what its children leave behind becomes its own, and is found when it is killed
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     if (uid := config["uid"]) is not None:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
