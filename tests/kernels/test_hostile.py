@@ -269,10 +269,12 @@ import threading
 kernel = get_ipython().kernel
 parent = kernel.get_parent()
 def flood():
-    for _ in range({{count}}):
-        try: kernel.session.send(kernel.iopub_socket, 'display_data', {{{{'data': {{{{'text/plain': 'x' * {8 * MIB}}}}}, 'metadata': {{{{}}}}}}}}, parent=parent)
-        except MemoryError: pass
-    open('sent', 'w').close()
+    try:
+        for _ in range({{count}}):
+            try: kernel.session.send(kernel.iopub_socket, 'display_data', {{{{'data': {{{{'text/plain': 'x' * {8 * MIB}}}}}, 'metadata': {{{{}}}}}}}}, parent=parent)
+            except MemoryError: pass
+    finally:
+        open('sent', 'w').close()
 flooding = threading.Thread(target=flood)
 flooding.start()
 {{then}}
@@ -335,6 +337,10 @@ async def test_no_program_fills_the_disk(fresh: KernelSession, fill: str) -> Non
     finally:
         guarding.cancel()
     assert not stopped.is_set(), f"took {taken[0] / MIB:.0f} MiB in {taken[1]} files | {told(observation)}"
+    if observation.status == "ok":
+        # quick enough to be done before anybody looked; it is found out all the same
+        assert await eventually(lambda: dead(fresh))
+        observation = await fresh.execute("1 + 1")
     assert observation.status in ("died", "error"), told(observation)
     assert re.search("workspace limit|No space left|limit of", everything(observation)), told(observation)
     await still_works(fresh)
