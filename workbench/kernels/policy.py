@@ -1,0 +1,64 @@
+"""What an agent may do: the limits, the network, and the folders of its kernel's sandbox."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from workbench.errors import UsageError
+from workbench.kernels.limits import Limits
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A file or folder of this machine that the agent is lent beside its workspace.
+
+    Attributes
+    ----------
+    host : Path
+        Where it is.
+    inside : str
+        Where the agent sees it; an absolute path.
+    writable : bool
+        Whether the agent may change it.
+
+    Raises
+    ------
+    UsageError
+        If it does not exist or ``inside`` is no absolute path.
+    """
+
+    host: Path
+    inside: str
+    writable: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.inside.startswith("/") or ".." in Path(self.inside).parts:
+            raise UsageError(f"a grant is shown at {self.inside!r}, which is no absolute path", hint="for example /data")
+        if not self.host.exists():
+            raise UsageError(f"cannot grant {self.host}: it does not exist", hint="check the path, or leave the grant out")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What an agent's kernel may use, reach and see; the same words for every backend.
+
+    Attributes
+    ----------
+    limits : Limits
+        Memory, processes, processor, disk, output and time.
+    network : tuple of str
+        Hosts it may reach by HTTP and HTTPS, for example ``("pypi.org", "*.wikipedia.org")``; none by default.
+    grants : tuple of Grant
+        Files and folders of this machine it sees beside its workspace.
+    hide : tuple of str
+        Folders of the environment's site-packages that it sees empty.
+    gpu : bool
+        Whether it gets this machine's GPUs.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    network: tuple[str, ...] = ()
+    grants: tuple[Grant, ...] = ()
+    hide: tuple[str, ...] = ()
+    gpu: bool = False

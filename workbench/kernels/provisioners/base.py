@@ -1,0 +1,158 @@
+"""What every backend gives: a sandbox that holds one Jupyter kernel, behind jupyter_client's provisioner contract."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import signal
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.connect import KernelConnectionInfo
+from jupyter_client.provisioning import KernelProvisionerBase
+from traitlets import Instance
+
+from workbench.errors import UsageError
+from workbench.kernels import files, runtime
+from workbench.kernels.environments import Environment
+from workbench.kernels.files import Entry
+from workbench.kernels.policy import Policy
+
+SOCKET_PATH_BYTES = 107
+"""Longest path of a unix socket on Linux."""
+
+
+class SandboxProvisioner(KernelProvisionerBase):  # type: ignore[misc]
+    """One kernel in one sandbox.
+
+    Guarantees of every backend: the kernel serves on ipc sockets in a private folder of this machine, whatever lies
+    between; no variable of the user's environment reaches it; it is interrupted by message; when :meth:`kill` has
+    returned nothing it started is alive; when :meth:`cleanup` has returned nothing of the sandbox is left, here or
+    elsewhere, but the workspace.
+
+    A backend implements :meth:`launch`, :meth:`poll`, :meth:`wait`, :meth:`kill` and :meth:`why_dead`; one whose
+    workspace is not a folder of this machine implements the four methods for files and :meth:`collect` too.
+    """
+
+    environment = Instance(Environment)
+    """The kernel's interpreter and packages; built."""
+    policy = Instance(Policy, args=())
+    workspace = Instance(Path)
+    """The folder of this machine with the agent's files: staged before the launch, and theirs again after :meth:`collect`."""
+
+    walls: list[str]
+    missing: list[str]
+    folder: Path | None = None
+    """Private to this kernel: ``c/`` holds its sockets and ``c/kernel.json``; the rest is the backend's."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.walls, self.missing = [], []
+
+    @property
+    def inside(self) -> str:
+        """The workspace's path as the kernel sees it."""
+        return "/workspace"
+
+    @property
+    def connection_file(self) -> Path:
+        """The file that tells the kernel where to serve; its sockets lie beside it."""
+        assert self.folder is not None
+        return self.folder / "c" / "kernel.json"
+
+    async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
+        """Move the manager to ipc sockets in a private folder: a sandboxed kernel has no network to serve on."""
+        kwargs.pop("env", None)
+        if self.folder is None:
+            self.folder = runtime.folder(f"k-{secrets.token_hex(4)}")
+            connection = self.folder / "c"
+            connection.mkdir(mode=0o700)
+            if len(os.fsencode(connection / "k-99")) > SOCKET_PATH_BYTES:
+                raise UsageError(f"{connection} is too long for a unix socket", hint="point TMPDIR at a shorter path")
+            manager = self.parent
+            manager.cleanup_connection_file()
+            manager.transport, manager.ip = "ipc", str(connection / "k")
+            for number, port in enumerate(("shell_port", "iopub_port", "stdin_port", "hb_port", "control_port"), start=1):
+                setattr(manager, port, number)
+        self.parent.write_connection_file()
+        if Path(self.parent.connection_file) != self.connection_file:
+            shutil.copyfile(self.parent.connection_file, self.connection_file)
+            self.connection_file.chmod(0o600)
+        return {**await super().pre_launch(**kwargs), "cmd": []}
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:  # noqa: ARG002 - the contract of jupyter_client
+        """Start the sandbox and the kernel in it; where that fails nothing half-started stays."""
+        try:
+            await self.launch()
+        except BaseException:
+            await self.cleanup()
+            raise
+        info: KernelConnectionInfo = self.parent.get_connection_info()
+        self.connection_info = info
+        return info
+
+    async def send_signal(self, signum: int) -> None:
+        """Kill on SIGKILL and SIGTERM; any other signal stays outside: interrupts go by message."""
+        if signum in (signal.SIGKILL, signal.SIGTERM):
+            await self.kill()
+
+    async def terminate(self, restart: bool = False) -> None:
+        """Kill: a sandboxed kernel has nothing of value to tidy up."""
+        await self.kill(restart)
+
+    async def cleanup(self, restart: bool = False) -> None:
+        """Kill, and remove what the sandbox was made of; for a restart the connection stays as it is."""
+        await self.kill(restart)
+        if not restart and self.folder is not None:
+            folder, self.folder = self.folder, None
+            await asyncio.to_thread(shutil.rmtree, folder, True)
+
+    @abstractmethod
+    async def launch(self) -> None:
+        """Make the sandbox, start the kernel on :attr:`connection_file`, fill :attr:`walls` and :attr:`missing`.
+
+        Raises
+        ------
+        SandboxError
+            If it cannot be; says what is missing and what to do.
+        """
+
+    @abstractmethod
+    def why_dead(self) -> str:
+        """Return why the kernel ended, in a few words: a limit, a signal, an exit code with its last words; empty while it lives."""
+
+    async def put(self, path: str, data: bytes) -> None:
+        """Write a file of the workspace, with the folders above it.
+
+        Raises
+        ------
+        UsageError
+            If ``path`` leads out of the workspace, or through something that is no folder.
+        """
+        await asyncio.to_thread(files.put, self.workspace, path, data)
+
+    async def get(self, path: str, *, most: int = files.MOST) -> bytes:
+        """Return a file of the workspace; links are not followed.
+
+        Raises
+        ------
+        UsageError
+            If there is none, it is no regular file, or it has more than ``most`` bytes.
+        """
+        return await asyncio.to_thread(files.get, self.workspace, path, most=most)
+
+    async def entries(self, path: str = ".") -> list[Entry]:
+        """Return what is in a folder of the workspace, sorted by name.
+
+        Raises
+        ------
+        UsageError
+            If there is no such folder.
+        """
+        return await asyncio.to_thread(files.entries, self.workspace, path)
+
+    async def collect(self) -> None:
+        """Bring the agent's files back into :attr:`workspace`; called when the kernel is dead, before :meth:`cleanup`."""
