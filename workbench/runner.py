@@ -286,9 +286,8 @@ async def _work(given: Plan, workspace: Path, result: _Result, emit: Callable[..
         given.environment,
         workspace,
         sandbox=given.sandbox,
-        limits=staging.limits_of(task),
+        policy=staging.policy_of(task),
         cell_seconds=task.environment.cell_seconds,
-        hide=task.environment.hide,
     )
     async with kernel:
         emit(

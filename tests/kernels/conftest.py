@@ -19,7 +19,7 @@ Opener = Callable[..., Awaitable[KernelSession]]
 
 @pytest.fixture
 async def opened(tmp_path: Path, minimal: Environment) -> AsyncIterator[Opener]:
-    """Start a session in a workspace of its own: ``session = await opened(limits=...)``."""
+    """Start a session in a workspace of its own: ``session = await opened(policy=...)``."""
     async with AsyncExitStack() as stack:
         count = 0
 

@@ -14,20 +14,20 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pytest
 import pytest_asyncio
 
 from tests.conftest import hide_bubblewrap, require_walls
 from workbench import paths
-from workbench.kernels import walls
+from workbench.kernels import runtime, walls
 from workbench.kernels.environments import Environment
 from workbench.kernels.limits import Limits
+from workbench.kernels.policy import Policy
 from workbench.kernels.session import KernelSession
 from workbench.observation import Observation
 
 from .hostile import ATTACKS, Host, canaries
-from .tools import PATIENCE, dead, disk_use, eventually, everything, holdings, memory_growth, processes_with, text_of, told
+from .tools import PATIENCE, dead, disk_use, eventually, everything, holdings, memory_growth, processes_of, processes_with, text_of, told
 
 pytestmark = [pytest.mark.walls, pytest.mark.asyncio(loop_scope="module")]
 
@@ -59,29 +59,34 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def victim(wall: str, host: Host, minimal: Environment, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[KernelSession]:
-    """Another run's session, with secrets in its files and its memory."""
-    workspace = tmp_path_factory.mktemp("victim")
+async def victim(wall: str, host: Host, ds: Environment) -> AsyncIterator[KernelSession]:
+    """Another run's session, with secrets in its files and its memory; a sibling of the attacker's, from the same image."""
+    workspace = runtime.folder(f"w-{os.urandom(4).hex()}")
     (workspace / "secret").write_text(host.canary)
     (workspace / "secret").chmod(0o666)
-    async with KernelSession(minimal, workspace, cell_seconds=PATIENCE) as session:
+    async with KernelSession(ds, workspace, cell_seconds=PATIENCE) as session:
         await session.execute("canary = open('secret').read()")
-        assert session._folder is not None
-        connection = session._folder / "c"
-        pids = [each.pid for each in psutil.Process().children(recursive=True) if session._folder.name in " ".join(each.cmdline())]
+        connection = session._provisioner.connection_file.parent
+        pids = processes_of(session)
         assert pids
         host.facts["victim_pids"] = pids
         host.facts["victim_files"] = [str(workspace), str(workspace / "secret"), str(connection), str(connection / "kernel.json")]
+        if wall == "bubblewrap":
+            # as their image sees them
+            host.facts["victim_files"] += [str(Path("/runs", path.relative_to(runtime.mine()))) for path in (workspace, connection)]
         host.facts["victim_sockets"] = [str(path) for path in connection.iterdir() if path.is_socket()]
         assert host.facts["victim_sockets"]
         yield session
+    shutil.rmtree(workspace)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(wall: str, ds: Environment, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[KernelSession]:
+async def shared(wall: str, ds: Environment) -> AsyncIterator[KernelSession]:
     """The one session that all attacks of a wall run in."""
-    async with KernelSession(ds, tmp_path_factory.mktemp("hostile"), limits=LIMITS, cell_seconds=PATIENCE) as session:
+    workspace = runtime.folder(f"w-{os.urandom(4).hex()}")
+    async with KernelSession(ds, workspace, policy=Policy(limits=LIMITS), cell_seconds=PATIENCE) as session:
         yield session
+    shutil.rmtree(workspace)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -99,7 +104,7 @@ async def fresh(wall: str, minimal: Environment, tmp_path: Path) -> AsyncIterato
     """A session for one attack that leaves its mark on the workspace."""
     workspace = tmp_path / "workspace"
     workspace.mkdir()
-    async with KernelSession(minimal, workspace, limits=LIMITS, cell_seconds=PATIENCE) as session:
+    async with KernelSession(minimal, workspace, policy=Policy(limits=LIMITS), cell_seconds=PATIENCE) as session:
         yield session
     shutil.rmtree(workspace)
 
@@ -150,7 +155,7 @@ class Breach:
 
 
 MEMORY = "MemoryError|memory limit|No space left|Errno 28|Permission denied"
-PROCESSES = "BlockingIOError|Resource temporarily unavailable|timeout|can't start new thread|SIGKILL"
+PROCESSES = "memory limit|BlockingIOError|Resource temporarily unavailable|timeout|can't start new thread|SIGKILL"
 HUGE = 10 * 2**30
 
 BREACHES = {
@@ -382,7 +387,7 @@ def lives(workspace: Path) -> bool:
 @pytest.mark.parametrize("end", ["closed", "killed"])
 async def test_nothing_outlives_its_kernel(wall: str, minimal: Environment, tmp_path: Path, daemon: str, end: str) -> None:
     marker = f"daemon-{os.urandom(8).hex()}"
-    session = KernelSession(minimal, tmp_path, limits=LIMITS, cell_seconds=PATIENCE)
+    session = KernelSession(minimal, tmp_path, policy=Policy(limits=LIMITS), cell_seconds=PATIENCE)
     await session.start()
     held = holdings(session)
     code = (

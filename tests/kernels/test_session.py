@@ -8,6 +8,7 @@ import asyncio
 import base64
 import gc
 import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from workbench.errors import SandboxError
 from workbench.kernels import runtime
 from workbench.kernels.environments import Environment
 from workbench.kernels.limits import Limits
+from workbench.kernels.policy import Policy
 from workbench.kernels.session import KernelSession
 from workbench.observation import Observation, Output
 
@@ -328,6 +330,7 @@ async def test_a_kernel_that_is_killed_says_so_and_starts_again(opened: Opener) 
     heard = session.workspace / "heard"
     code = """
 import os
+import threading
 open('file', 'w').write('kept')
 print('last words', flush=True)
 while not os.path.exists('heard'): pass
@@ -379,7 +382,7 @@ async def test_an_environment_that_is_broken_says_what_its_interpreter_said(tmp_
     before = set(runtime.mine().iterdir())
     with pytest.raises(SandboxError) as raised:
         await KernelSession(broken, tmp_path).start()
-    assert "ipykernel" in raised.value.message
+    assert "ModuleNotFoundError" in raised.value.message
     assert set(runtime.mine().iterdir()) == before
 
 
@@ -420,7 +423,9 @@ async def test_sessions_leave_no_descriptors_or_threads_behind(tmp_path: Path, m
     def held() -> tuple[int, int]:
         gc.collect()
         process = psutil.Process()
-        return process.num_fds(), process.num_threads()
+        # the event loop keeps its helpers, and takes on as many as it has ever needed at once
+        helpers = sum(thread.name.startswith("asyncio_") for thread in threading.enumerate())
+        return process.num_fds(), process.num_threads() - helpers
 
     async def once() -> None:
         async with KernelSession(minimal, tmp_path) as session:
@@ -476,7 +481,7 @@ async def test_without_a_sandbox_no_variable_of_the_users_enters(opened: Opener,
 
 async def test_the_watchdog_holds_memory_where_there_is_no_cgroup(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workbench.kernels.limits.Cgroup.create", lambda *_, **__: None)
-    session = await opened(limits=Limits(memory=512 * 2**20))
+    session = await opened(policy=Policy(limits=Limits(memory=512 * 2**20)))
     assert "watchdog: memory" in session.walls
     assert any(each.startswith("cgroup") for each in session.missing)
     code = "import mmap\nm = mmap.mmap(-1, 1 << 30)\nfor i in range(0, 1 << 30, 4096): m[i] = 1\nwhile True: pass"

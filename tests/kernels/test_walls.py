@@ -20,7 +20,9 @@ from workbench.errors import SandboxError
 from workbench.kernels import walls
 from workbench.kernels.environments import Environment
 from workbench.kernels.limits import Limits
-from workbench.kernels.walls import INSIDE, Mount, Protection, View, enclose, inside_environ, masked, protection, rlimits
+from workbench.kernels.policy import Policy
+from workbench.kernels.view import INSIDE, Mount, View, inside_environ, masked
+from workbench.kernels.walls import Protection, enclose, protection, rlimits
 
 from .conftest import Opener
 from .tools import text_of, told
@@ -101,7 +103,7 @@ async def test_the_environment_and_the_system_are_inside_and_cannot_be_written(w
 @pytest.mark.walls
 async def test_packages_a_task_hides_are_not_there(wall: str, opened: Opener, minimal: Environment) -> None:
     assert (minimal.site_packages / "pygments").is_dir()
-    session = await opened(hide=["wcwidth"])
+    session = await opened(policy=Policy(hide=("wcwidth",)))
     assert (minimal.site_packages / "wcwidth").is_dir()
     code = f"import os\ntry: print(os.listdir({str(minimal.site_packages / 'wcwidth')!r}))\nexcept OSError: print([])"
     assert ast.literal_eval(text_of(await session.execute(code))) == []

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from workbench.kernels.forked import ForkedProcess
 from workbench.kernels.session import KernelSession
 from workbench.observation import Observation
 
@@ -58,17 +59,26 @@ def processes_with(marker: str) -> list[psutil.Process]:
 
 def holdings(session: KernelSession) -> list[Path]:
     """The folders a live session has on this machine beside its workspace: its files and its cgroup."""
-    assert session._folder is not None
-    assert session._manager is not None
-    process = session._manager.provisioner.process
-    group = process._cgroup
-    return [session._folder, *(group.folders if group is not None else [])]
+    folder = session._provisioner.folder
+    assert folder is not None
+    group = session._provisioner.process._cgroup
+    return [folder, *(group.folders if group is not None else [])]
+
+
+def processes_of(session: KernelSession) -> list[int]:
+    """The processes behind a live session's walls, and those that hold them."""
+    process = session._provisioner.process
+    found = [each.pid for each in process._tree()]
+    if isinstance(process, ForkedProcess):
+        assert process.family is not None and process.family.image._process is not None
+        top = psutil.Process(process.family.image._process.pid)
+        found += [top.pid, *(each.pid for each in top.children(recursive=True))]
+    return sorted(set(found))
 
 
 def dead(session: KernelSession) -> bool:
     """Whether the session's kernel is gone, noticed or not."""
-    assert session._manager is not None
-    return session._manager.provisioner.process.returncode is not None
+    return session._provisioner.process.returncode is not None
 
 
 def disk_use(folders: list[Path]) -> tuple[int, int]:

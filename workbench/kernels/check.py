@@ -15,6 +15,7 @@ from workbench.kernels import runtime, walls
 from workbench.kernels.environments import Environment
 from workbench.kernels.limits import Limits
 from workbench.kernels.process import WalledProcess
+from workbench.kernels.view import INSIDE, View
 
 
 class Attempt(BaseModel):
@@ -49,9 +50,7 @@ async def check(environment: Environment) -> WallCheck:
         arguments = [str(secret), str(os.getpid()), str(server.getsockname()[1])]
         limits = Limits()
         try:
-            enclosure = await asyncio.to_thread(
-                walls.enclose, walls.INSIDE / "probe.py", arguments, walls.View(environment), limits, scratch
-            )
+            enclosure = await asyncio.to_thread(walls.enclose, INSIDE / "probe.py", arguments, View(environment), limits, scratch)
             process = WalledProcess(enclosure, limits)
             try:
                 await process.start()

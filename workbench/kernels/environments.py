@@ -40,6 +40,8 @@ class EnvironmentFile(BaseModel):
     """Name of the file with every package, its version and its hashes."""
     packages: list[str] = Field(min_length=1)
     """What the lock was resolved from."""
+    preload: list[str] = Field(default_factory=list)
+    """Modules that are imported once for all kernels."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class Environment:
         Every package with its version and hashes.
     packages : tuple of str
         What it was asked to hold, with version ranges.
+    preload : tuple of str
+        Modules that are imported once for all kernels.
     """
 
     name: str
@@ -68,6 +72,7 @@ class Environment:
     hash: str
     lock: Path
     packages: tuple[str, ...] = ()
+    preload: tuple[str, ...] = ()
 
     @property
     def python(self) -> Path:
@@ -122,7 +127,13 @@ def find(name: str) -> Environment:
     digest.update(f"{sys.version}\0{sys.platform}\0{Path(sys.base_prefix).resolve()}".encode())
     key = digest.hexdigest()[:16]
     return Environment(
-        name, folder, paths.cache() / "environments" / f"{name}-{key}", key, folder / definition.lock, tuple(definition.packages)
+        name,
+        folder,
+        paths.cache() / "environments" / f"{name}-{key}",
+        key,
+        folder / definition.lock,
+        tuple(definition.packages),
+        tuple(definition.preload),
     )
 
 

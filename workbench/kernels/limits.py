@@ -147,6 +147,12 @@ class Cgroup:
         enter = 'while [ "$1" != -- ]; do echo $$ > "$1" || exit 125; shift; done; shift; exec "$@"'
         return ["/bin/sh", "-c", enter, "sh", *(str(folder / "cgroup.procs") for folder in self.folders), "--", *argv]
 
+    def add(self, pid: int) -> None:
+        """Move a process into this group; what it starts from then on is in it too."""
+        for folder in self.folders:
+            with contextlib.suppress(ProcessLookupError):
+                (folder / "cgroup.procs").write_text(str(pid))
+
     def out_of_memory(self) -> bool:
         """Say whether the kernel killed a process of this group for want of memory."""
         file = "memory.events" if self.version == 2 else "memory.oom_control"

@@ -1,4 +1,4 @@
-"""A process behind walls: started, watched, and killed together with everything it ever started."""
+"""Processes behind walls: started, watched, and killed together with everything they ever started."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 import secrets
 import signal
 import stat
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,16 +26,14 @@ _REPORT_SECONDS = 30.0
 _SMALLEST = 4096
 
 
-class WalledProcess:
-    """Owns one enclosure from its start to the death of its last child.
+class SandboxedProcess(ABC):
+    """Owns what runs behind one set of walls, from its start to the death of its last child.
 
     Guarantees: when :meth:`kill` has returned, no process that ran behind the walls is alive, whatever it forked,
-    and the cgroup is gone. When this Python dies, the enclosure dies with it.
+    and the cgroup is gone. When this Python dies, everything behind the walls dies with it.
 
     Parameters
     ----------
-    enclosure : Enclosure
-        What to run.
     limits : Limits
         Held by a cgroup where there is one, else by a watch that looks twice a second.
     watched : sequence of Path
@@ -42,19 +41,139 @@ class WalledProcess:
         full from the start, a little is allowed on top, so that something can be deleted.
     """
 
-    def __init__(self, enclosure: Enclosure, limits: Limits, *, watched: Sequence[Path] = ()) -> None:
-        self.walls = list(enclosure.walls)
-        self.missing = list(enclosure.missing)
+    def __init__(self, limits: Limits, watched: Sequence[Path]) -> None:
+        self.walls: list[str] = []
+        self.missing: list[str] = []
         self.breach: str | None = None
         """Which limit the process was killed for."""
-        self._enclosure = enclosure
         self._limits = limits
-        self._watched = [*watched, *enclosure.scratch]
+        self._watched = list(watched)
         self._disk_limit = limits.workspace_bytes
         self._cgroup: Cgroup | None = None
-        self._process: asyncio.subprocess.Process | None = None
         self._tail = bytearray()
         self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    @abstractmethod
+    def returncode(self) -> int | None:
+        """None while it runs."""
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Start it and wait until its inner walls stand.
+
+        Raises
+        ------
+        SandboxError
+            If it ends before that; the message holds its last words.
+        """
+
+    @abstractmethod
+    async def wait(self) -> int:
+        """Wait until it ends by itself and return its exit code."""
+
+    @abstractmethod
+    async def kill(self) -> None:
+        """Kill it and all it started, wait until they are gone, and remove what held them."""
+
+    @abstractmethod
+    def _tree(self) -> list[psutil.Process]:
+        """Return every process behind the walls, parents last."""
+
+    @abstractmethod
+    def _kill_tree(self) -> None:
+        """Kill every process behind the walls."""
+
+    @property
+    def log(self) -> str:
+        """The end of what it wrote to standard error."""
+        return self._tail.decode(errors="replace").strip()
+
+    def _keep(self, chunk: bytes) -> None:
+        self._tail += chunk
+        del self._tail[:-_TAIL]
+
+    async def _make_cgroup(self) -> None:
+        if self._watched:
+            used = sum([await asyncio.to_thread(folder_size, folder, self._disk_limit) for folder in self._watched])
+            self._disk_limit = max(self._disk_limit, used + self._limits.workspace_bytes // 8)
+        self._cgroup = Cgroup.create(f"workbench-{runtime.mine().name}-{secrets.token_hex(4)}", self._limits)
+        if self._cgroup is not None:
+            self.walls.append(f"cgroup v{self._cgroup.version}: memory and processes")
+        else:
+            self.walls.append("watchdog: memory")
+            self.missing.append("cgroup: none is delegated to this user")
+
+    def _disk_used(self) -> int:
+        enough = self._disk_limit
+        used = sum(folder_size(folder, enough) for folder in self._watched)
+        return used + unlinked_size([process.pid for process in self._tree()], self._watched[0].stat().st_dev)
+
+    async def _watch(self) -> None:
+        while self.returncode is None:
+            if self._cgroup is None and await asyncio.to_thread(tree_memory, self._tree(), self._limits.memory) > self._limits.memory:
+                await self._break(f"memory limit of {self._limits.memory} bytes")
+            if self._watched and await asyncio.to_thread(self._disk_used) > self._disk_limit:
+                await self._break(f"workspace limit of {self._limits.workspace_bytes} bytes")
+            await asyncio.sleep(_WATCH_SECONDS)
+
+    async def _break(self, reason: str) -> None:
+        self.breach = reason
+        self._kill_tree()
+        await self.wait()
+
+    async def wait_at_most(self, seconds: float) -> int:
+        """Wait until it ends, and kill it after ``seconds``; return its exit code."""
+        try:
+            return await asyncio.wait_for(self.wait(), seconds)
+        except TimeoutError:
+            self.breach = f"time limit of {seconds:g} s"
+            await self.kill()
+            return await self.wait()
+
+    async def _end_cgroup(self) -> None:
+        """Kill what is left in the group, whoever its parents were, and remove it."""
+        while self._cgroup is not None and (members := self._cgroup.members()):
+            for pid in members:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            await asyncio.sleep(0.01)
+        if self._cgroup is not None:
+            if self.breach is None and self._cgroup.out_of_memory():
+                self.breach = f"memory limit of {self._limits.memory} bytes"
+            self._cgroup.remove()
+            self._cgroup = None
+
+    def why_dead(self) -> str:
+        """Return why it died, as far as this machine can tell."""
+        if self.breach is None and self._cgroup is not None and self._cgroup.out_of_memory():
+            self.breach = f"memory limit of {self._limits.memory} bytes"
+        if self.breach is not None:
+            return self.breach
+        number = (self.returncode or 0) - 128 if (self.returncode or 0) > 128 else -(self.returncode or 0)
+        with contextlib.suppress(ValueError):
+            return f"killed by {signal.Signals(number).name}"
+        last = self.log.splitlines()[-1:] or [""]
+        return f"exit code {self.returncode}" + (f": {last[0][-300:]}" if last[0] else "")
+
+
+class WalledProcess(SandboxedProcess):
+    """A program with walls of its own.
+
+    Parameters
+    ----------
+    enclosure : Enclosure
+        What to run.
+    limits, watched
+        As for :class:`SandboxedProcess`.
+    """
+
+    def __init__(self, enclosure: Enclosure, limits: Limits, *, watched: Sequence[Path] = ()) -> None:
+        super().__init__(limits, [*watched, *enclosure.scratch])
+        self.walls += enclosure.walls
+        self.missing += enclosure.missing
+        self._enclosure = enclosure
+        self._process: asyncio.subprocess.Process | None = None
 
     @property
     def returncode(self) -> int | None:
@@ -67,30 +186,12 @@ class WalledProcess:
         assert self._process is not None and self._process.stdout is not None
         return self._process.stdout
 
-    @property
-    def log(self) -> str:
-        """The end of what it wrote to standard error."""
-        return self._tail.decode(errors="replace").strip()
-
     async def start(self) -> None:
-        """Start it and wait until its inner walls stand.
-
-        Raises
-        ------
-        SandboxError
-            If it ends before that; the message holds its last words.
-        """
-        if self._watched:
-            used = sum([await asyncio.to_thread(folder_size, folder, self._disk_limit) for folder in self._watched])
-            self._disk_limit = max(self._disk_limit, used + self._limits.workspace_bytes // 8)
-        self._cgroup = Cgroup.create(f"workbench-{runtime.mine().name}-{secrets.token_hex(4)}", self._limits)
+        """Start it and wait until its inner walls stand."""
+        await self._make_cgroup()
         argv = self._enclosure.argv
         if self._cgroup is not None:
             argv = self._cgroup.entering(argv)
-            self.walls.append(f"cgroup v{self._cgroup.version}: memory and processes")
-        else:
-            self.walls.append("watchdog: memory")
-            self.missing.append("cgroup: none is delegated to this user")
         self._process = await asyncio.create_subprocess_exec(
             *argv,
             env=self._enclosure.environ,
@@ -114,30 +215,10 @@ class WalledProcess:
         self.missing += report["missing"]
         self._tasks.append(asyncio.create_task(self._watch()))
 
-    def _disk_used(self) -> int:
-        enough = self._disk_limit
-        used = sum(folder_size(folder, enough) for folder in self._watched)
-        return used + unlinked_size([process.pid for process in self._tree()], self._watched[0].stat().st_dev)
-
     async def _keep_tail(self) -> None:
         assert self._process is not None and self._process.stderr is not None
         while chunk := await self._process.stderr.read(65536):
-            self._tail += chunk
-            del self._tail[:-_TAIL]
-
-    async def _watch(self) -> None:
-        while self.returncode is None:
-            if self._cgroup is None and await asyncio.to_thread(tree_memory, self._tree(), self._limits.memory) > self._limits.memory:
-                await self._break(f"memory limit of {self._limits.memory} bytes")
-            if self._watched and await asyncio.to_thread(self._disk_used) > self._disk_limit:
-                await self._break(f"workspace limit of {self._limits.workspace_bytes} bytes")
-            await asyncio.sleep(_WATCH_SECONDS)
-
-    async def _break(self, reason: str) -> None:
-        self.breach = reason
-        self._kill_tree()
-        assert self._process is not None
-        await self._process.wait()
+            self._keep(chunk)
 
     def _tree(self) -> list[psutil.Process]:
         with contextlib.suppress(psutil.Error):
@@ -159,15 +240,6 @@ class WalledProcess:
         assert self._process is not None
         return await self._process.wait()
 
-    async def wait_at_most(self, seconds: float) -> int:
-        """Wait until it ends, and kill it after ``seconds``; return its exit code."""
-        try:
-            return await asyncio.wait_for(self.wait(), seconds)
-        except TimeoutError:
-            self.breach = f"time limit of {seconds:g} s"
-            await self.kill()
-            return await self.wait()
-
     async def kill(self) -> None:
         """Kill it and all it started, wait until they are gone, and remove what held them."""
         if self._process is not None:
@@ -178,35 +250,13 @@ class WalledProcess:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self._process.pid, 9)
                 await self._process.wait()
-        while self._cgroup is not None and (members := self._cgroup.members()):
-            # what left its parents and its session is still in the group
-            for pid in members:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            await asyncio.sleep(0.01)
+        await self._end_cgroup()
         for task in self._tasks[1:]:
             task.cancel()
         if self._tasks:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._tasks[0], 2)
         self._tasks.clear()
-        if self._cgroup is not None:
-            if self.breach is None and self._cgroup.out_of_memory():
-                self.breach = f"memory limit of {self._limits.memory} bytes"
-            self._cgroup.remove()
-            self._cgroup = None
-
-    def why_dead(self) -> str:
-        """Return why it died, as far as this machine can tell."""
-        if self.breach is None and self._cgroup is not None and self._cgroup.out_of_memory():
-            self.breach = f"memory limit of {self._limits.memory} bytes"
-        if self.breach is not None:
-            return self.breach
-        number = (self.returncode or 0) - 128 if (self.returncode or 0) > 128 else -(self.returncode or 0)
-        with contextlib.suppress(ValueError):
-            return f"killed by {signal.Signals(number).name}"
-        last = self.log.splitlines()[-1:] or [""]
-        return f"exit code {self.returncode}" + (f": {last[0][-300:]}" if last[0] else "")
 
 
 def tree_memory(processes: Sequence[psutil.Process], enough: int) -> int:

@@ -30,7 +30,9 @@ def mine() -> Path:
             with FileLock(root / "lock"):
                 _sweep(root)
                 folder = root / secrets.token_hex(3)
-                folder.mkdir(mode=0o700)
+                # the folder above keeps others out; kernels' own users pass through this one to what is theirs
+                folder.mkdir(mode=0o711)
+                folder.chmod(0o711)
                 lock = FileLock(folder / _LOCK)
                 lock.acquire()
             _mine = (os.getpid(), folder, lock)

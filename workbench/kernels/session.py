@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import secrets
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,25 +15,29 @@ import zmq.asyncio
 from jupyter_client import AsyncKernelClient, AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 
-from workbench.errors import SandboxError, UsageError
-from workbench.kernels import runtime
+from workbench.errors import SandboxError
 from workbench.kernels.collect import Collector
 from workbench.kernels.environments import Environment
-from workbench.kernels.limits import Limits
-from workbench.kernels.walls import WORKSPACE, View, protection
+from workbench.kernels.policy import Policy
+from workbench.kernels.provisioners.base import Branching, SandboxProvisioner
 from workbench.observation import Observation, Output
 
 Sandbox = Literal["local", "none"]
 SANDBOXES: tuple[Sandbox, ...] = ("local", "none")
 """``local`` stands behind this machine's walls; ``none`` has no wall at all and must be asked for by that name."""
+PROVISIONERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "local": ("workbench-local", {}),
+    "none": ("workbench-local", {"walled": False}),
+}
+"""The provisioner of each sandbox, and its settings."""
 
 _READY_SECONDS = 60.0
 _INTERRUPT_SECONDS = 5.0
 _QUIET_SECONDS = 3.0
+_REQUEST_SECONDS = 60.0
 _FLOOD_BYTES = 64 * 2**20
 _MESSAGE_BYTES = 32 * 2**20
 _MESSAGES_WAITING = 4
-_SOCKET_PATH_BYTES = 107
 
 
 class _Manager(AsyncKernelManager):  # type: ignore[misc]
@@ -64,12 +65,10 @@ class KernelSession:
         The folder the agent works in; outlives the session.
     sandbox : {"local", "none"}
         Where it runs.
-    limits : Limits
-        What it may use.
+    policy : Policy
+        What it may use, reach and see.
     cell_seconds : float
         Longest time of one action; then it is interrupted.
-    hide : list of str
-        Folders of the environment's site-packages it does not see.
     """
 
     def __init__(
@@ -78,19 +77,14 @@ class KernelSession:
         workspace: Path,
         *,
         sandbox: Sandbox = "local",
-        limits: Limits | None = None,
+        policy: Policy | None = None,
         cell_seconds: float = 600,
-        hide: list[str] | None = None,
     ) -> None:
         self.environment = environment
         self.workspace = workspace
         self.sandbox = sandbox
-        self.limits = limits or Limits()
+        self.policy = policy or Policy()
         self.cell_seconds = cell_seconds
-        self.hide = hide or []
-        self.walls: list[str] = []
-        self.missing: list[str] = []
-        self._folder: Path | None = None
         self._manager: _Manager | None = None
         self._client: AsyncKernelClient | None = None
         self._cancelled = asyncio.Event()
@@ -105,9 +99,25 @@ class KernelSession:
         await self.close()
 
     @property
+    def _provisioner(self) -> SandboxProvisioner:
+        assert self._manager is not None
+        provisioner: SandboxProvisioner = self._manager.provisioner
+        return provisioner
+
+    @property
+    def walls(self) -> list[str]:
+        """What stands between the kernel and this machine."""
+        return self._provisioner.walls
+
+    @property
+    def missing(self) -> list[str]:
+        """What does not stand, each with the reason."""
+        return self._provisioner.missing
+
+    @property
     def inside(self) -> str:
         """The workspace's path as the kernel sees it."""
-        return WORKSPACE if self.sandbox == "local" and protection().kind == "bubblewrap" else str(self.workspace)
+        return self._provisioner.inside
 
     async def start(self) -> None:
         """Start the kernel and wait until it can run code.
@@ -117,38 +127,27 @@ class KernelSession:
         SandboxError
             If it cannot be walled, does not start, or does not answer.
         """
-        if not self.environment.built:
-            raise SandboxError(
-                f"environment {self.environment.name} is not built", hint=f"workbench environments build {self.environment.name}"
-            )
-        self._folder = runtime.folder(f"k-{secrets.token_hex(4)}")
-        connection = self._folder / "c"
-        connection.mkdir(mode=0o700)
-        if len(os.fsencode(connection / "k-99")) > _SOCKET_PATH_BYTES:
-            raise UsageError(f"{connection} is too long for a unix socket", hint="point TMPDIR at a shorter path")
+        await self._start()
+
+    async def _start(self, branching: Branching | None = None) -> None:
         # what a hostile kernel sends in one piece must not fill this process's memory
         context = zmq.asyncio.Context()
         context.setsockopt(zmq.MAXMSGSIZE, _MESSAGE_BYTES)
         context.setsockopt(zmq.RCVHWM, _MESSAGES_WAITING)
-        self._manager = _Manager(
-            context=context,
-            transport="ipc",
-            ip=str(connection / "k"),
-            connection_file=str(connection / "kernel.json"),
-            shutdown_wait_time=0,
-        )
+        name, settings = PROVISIONERS[self.sandbox]
+        config = {"environment": self.environment, "policy": self.policy, "workspace": self.workspace, **settings}
+        if branching is not None:
+            config["branching"] = branching
+        self._manager = _Manager(context=context, shutdown_wait_time=0)
         self._manager.spec = KernelSpec(
             argv=[],
             display_name="workbench",
             language="python",
             interrupt_mode="message",
-            metadata={"kernel_provisioner": self._provisioner()},
+            metadata={"kernel_provisioner": {"provisioner_name": name, "config": config}},
         )
         try:
             await self._manager.start_kernel()
-            process = getattr(self._manager.provisioner, "process", None)
-            if process is not None:
-                self.walls, self.missing = process.walls, process.missing
             await self._connect()
         except BaseException as error:
             died = self._why_dead()
@@ -156,17 +155,6 @@ class KernelSession:
             if isinstance(error, TimeoutError | _KernelDied):
                 raise SandboxError(f"the kernel did not answer: {died or f'{_READY_SECONDS:.0f} s passed'}") from None
             raise
-
-    def _provisioner(self) -> dict[str, Any]:
-        assert self._folder is not None
-        config = {
-            "view": View(self.environment, hide=self.hide),
-            "limits": self.limits,
-            "scratch": self._folder,
-            "workspace": self.workspace,
-            "walled": self.sandbox != "none",
-        }
-        return {"provisioner_name": "workbench-local", "config": config}
 
     async def _connect(self) -> None:
         assert self._manager is not None
@@ -210,8 +198,8 @@ class KernelSession:
                 raise _KernelDied
 
     def _why_dead(self) -> str:
-        process = getattr(getattr(self._manager, "provisioner", None), "process", None)
-        return process.why_dead() if process is not None and process.returncode is not None else ""
+        provisioner = getattr(self._manager, "provisioner", None)
+        return provisioner.why_dead() if provisioner is not None else ""
 
     def cancel(self) -> None:
         """Interrupt the action that runs now; its observation says so. Does nothing between actions."""
@@ -341,6 +329,53 @@ class KernelSession:
         content: dict[str, Any] = message["content"]
         return content
 
+    async def request(
+        self, kind: str, content: dict[str, Any], buffers: list[bytes] | None = None
+    ) -> tuple[dict[str, Any], list[memoryview]]:
+        """Send a request of the kernel's own, between cells, and return the content and the buffers of the reply.
+
+        Raises
+        ------
+        SandboxError
+            If the kernel does not answer; what it says is its own claim in any case.
+        """
+        assert self._client is not None
+        message = self._client.session.msg(f"workbench_{kind}_request", content)
+        self._client.session.send(self._client.shell_channel.socket, message, buffers=buffers or [])
+        request = message["header"]["msg_id"]
+        try:
+            async with asyncio.timeout(_REQUEST_SECONDS):
+                while (reply := await self._message(self._client.get_shell_msg))["parent_header"].get("msg_id") != request:
+                    pass
+        except TimeoutError:
+            raise SandboxError(f"the kernel did not answer a request to {kind}") from None
+        except _KernelDied:
+            raise SandboxError(f"the kernel died: {self._why_dead() or 'unknown reason'}") from None
+        return reply["content"], reply.get("buffers") or []
+
+    async def fork(self, workspace: Path) -> KernelSession:
+        """Return a branch: a session of its own that goes on with this kernel's memory and a copy of its files.
+
+        Parameters
+        ----------
+        workspace : Path
+            An empty folder for the branch's files.
+
+        Raises
+        ------
+        CannotFork
+            If the kernel cannot be forked as it is now; this session is untouched.
+        SandboxError
+            If the branch does not come up.
+        """
+        branch = KernelSession(self.environment, workspace, sandbox=self.sandbox, policy=self.policy, cell_seconds=self.cell_seconds)
+
+        async def ask(content: dict[str, Any]) -> dict[str, Any]:
+            return (await self.request("branch", content))[0]
+
+        await branch._start(Branching(self._provisioner, ask))
+        return branch
+
     async def restart(self) -> None:
         """Kill the kernel and start another on the same workspace; its variables are lost."""
         await self.close()
@@ -348,16 +383,14 @@ class KernelSession:
 
     async def close(self) -> None:
         """Kill the kernel and all it started, and remove what the session made; safe to call twice."""
-        client, manager, folder = self._client, self._manager, self._folder
-        self._client = self._manager = self._folder = None
+        client, manager = self._client, self._manager
+        self._client = self._manager = None
         if client is not None:
             client.stop_channels()
         if manager is not None:
             if manager.has_kernel:
                 await manager.shutdown_kernel(now=True)
             manager.cleanup_connection_file()
-        if folder is not None:
-            await asyncio.to_thread(shutil.rmtree, folder, True)
 
 
 class _KernelDied(Exception):

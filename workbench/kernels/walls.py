@@ -18,53 +18,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from workbench import paths
 from workbench.errors import SandboxError
 from workbench.kernels.environments import Environment
 from workbench.kernels.limits import Limits
+from workbench.kernels.view import ETC, INSIDE, PROGRAMS, SYSTEM, Mount, View, inside_environ, masked, sight
 
-INSIDE = Path(__file__).resolve().parent / "inside"
-"""Programs that run behind the walls; they never import workbench."""
-
-# what a program needs of the system, and nothing that tells about this machine's users
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
+WRITABLE = ("/tmp", "/dev/shm", "/dev/null", "/dev/ptmx", "/dev/pts")  # noqa: S108 - the sandbox's own
 _METADATA = ("chown", "lchown", "fchownat", "setxattr", "lsetxattr", "removexattr", "lremovexattr")
-_ETC = ("alternatives", "ca-certificates", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "ssl/certs")
-
-
-WORKSPACE = "/workspace"
-"""Where the agent's files are, as its kernel sees them."""
-
-
-@dataclass(frozen=True)
-class Mount:
-    """A file or folder shown inside the sandbox."""
-
-    host: Path
-    inside: str
-    writable: bool = False
-
-
-@dataclass(frozen=True)
-class View:
-    """What a sandboxed process sees.
-
-    Attributes
-    ----------
-    environment : Environment
-        Its interpreter and packages, read-only.
-    mounts : sequence of Mount
-        Files and folders beside the environment and the system's libraries.
-    hide : sequence of str
-        Folders of the environment's site-packages that are shown empty.
-    cwd : str
-        Where it starts, as seen inside.
-    """
-
-    environment: Environment
-    mounts: Sequence[Mount] = ()
-    hide: Sequence[str] = ()
-    cwd: str = "/tmp"  # noqa: S108 - the sandbox's own
 
 
 @dataclass(frozen=True)
@@ -195,62 +155,15 @@ def enclose(program: Path, arguments: Sequence[str], view: View, limits: Limits,
 def _bubblewrap(program: Path, arguments: Sequence[str], view: View, limits: Limits, scratch: Path, given: Protection) -> Enclosure:
     # a user that nobody has: it owns no file and no process of this machine, and its process count is the run's own
     uid = 0x40000000 + secrets.randbelow(2**29) if os.geteuid() == 0 else None
-    environment = view.environment
-    readable: list[str] = []
-    writable = [*(mount.inside for mount in view.mounts if mount.writable), "/tmp", "/dev/shm", "/dev/null", "/dev/ptmx", "/dev/pts"]  # noqa: S108
-    bwrap = [shutil.which("bwrap") or "bwrap", *_namespaces(), "--hostname", "sandbox", "--clearenv"]
-    for name, value in inside_environ(environment, view.cwd).items():
-        bwrap += ["--setenv", name, value]
-
-    made = {"/", "/tmp", "/dev"}  # noqa: S108
-
-    def bind(how: str, host: Path, inside: Path) -> None:
-        # bubblewrap would make the folders above for its own user only
-        for above in reversed(inside.parents):
-            if str(above) not in made:
-                bwrap.extend(("--perms", "0755", "--dir", str(above)))
-                made.add(str(above))
-        bwrap.extend((how, str(host), str(inside)))
-
-    def show(host: Path, inside: Path | None = None) -> None:
-        bind("--ro-bind", host, inside or host)
-        readable.append(str(inside or host))
-
-    size = str(limits.scratch_bytes)
-    bwrap += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", size, "--tmpfs", "/tmp"]  # noqa: S108
-    bwrap += ["--perms", "1777", "--size", size, "--tmpfs", "/dev/shm"]  # noqa: S108
-    readable += ["/proc", "/dev"]
-    for path in map(Path, _SYSTEM):
-        if path.is_symlink():
-            bwrap += ["--symlink", str(path.readlink()), str(path)]
-        elif path.is_dir():
-            show(path)
-    for name in _ETC:
-        if Path("/etc", name).exists():
-            show(Path("/etc", name))
-    for file, line in {"passwd": "agent:x:{0}:{0}::/tmp:/bin/sh\n", "group": "agent:x:{0}:\n", "hosts": "127.0.0.1 localhost\n"}.items():
-        (scratch / file).write_text(line.format(os.geteuid() if uid is None else uid))
-        (scratch / file).chmod(0o644)
-        show(scratch / file, Path("/etc", file))
-    shown = [path for path in dict.fromkeys((environment.base_prefix, environment.prefix)) if not path.is_relative_to("/usr")]
-    for path in shown:
-        show(path)
-    # another project's packages could hold anything, this one's graders among them
-    for path in masked(environment):
-        bwrap += ["--tmpfs", str(path)]
-    for name in view.hide:
-        bwrap += ["--tmpfs", str(environment.site_packages / name)]
-    show(INSIDE, Path("/opt/workbench"))
-    for mount in view.mounts:
-        if mount.writable:
-            bind("--bind", mount.host, Path(mount.inside))
-        else:
-            show(mount.host, Path(mount.inside))
-    bwrap += ["--remount-ro", "/dev", "--remount-ro", "/"]
-    bwrap += _launch(
-        program.name, arguments, view.cwd, environment, limits, Path("/opt/workbench"), uid=uid, readable=readable, writable=writable
-    )
-    return Enclosure(bwrap, {"PATH": os.defpath}, uid, list(given.walls), list(given.missing))
+    seen = sight(view, scratch, limits.scratch_bytes, os.geteuid() if uid is None else uid)
+    writable = [*(mount.inside for mount in view.mounts if mount.writable), *WRITABLE]
+    argv = [
+        *(shutil.which("bwrap") or "bwrap", *_namespaces(), "--hostname", "sandbox", "--clearenv"),
+        *seen.arguments,
+        *("--remount-ro", "/dev", "--remount-ro", "/"),
+        *_launch(program.name, arguments, view.cwd, view.environment, limits, PROGRAMS, uid=uid, readable=seen.readable, writable=writable),
+    ]
+    return Enclosure(argv, {"PATH": os.defpath}, uid, list(given.walls), list(given.missing))
 
 
 def _supervised(program: Path, arguments: Sequence[str], view: View, limits: Limits, scratch: Path, given: Protection) -> Enclosure:
@@ -258,7 +171,7 @@ def _supervised(program: Path, arguments: Sequence[str], view: View, limits: Lim
     environment = view.environment
     temporary = scratch / "tmp"
     devices = [f"/dev/{name}" for name in ("full", "random", "urandom", "zero")]
-    system = [*_SYSTEM, *(f"/etc/{name}" for name in _ETC), "/etc/passwd", "/etc/group", "/proc/self", *devices]
+    system = [*SYSTEM, *(f"/etc/{name}" for name in ETC), "/etc/passwd", "/etc/group", "/proc/self", *devices]
     environ = inside_environ(environment, _on_host(view.cwd, view.mounts), str(temporary))
     policy = {
         "fs_readable": [
@@ -332,52 +245,6 @@ def _launch(
         "arguments": list(arguments),
     }
     return [str(environment.python), "-I", str(inside / "launch.py"), json.dumps(config)]
-
-
-def masked(environment: Environment) -> list[Path]:
-    """Return the folders within what is shown that must not be: packages of other environments, and all private data."""
-    base = environment.base_prefix
-    candidates = [
-        *base.glob("lib/python3*/site-packages"),
-        *base.glob("lib/python3*/dist-packages"),
-        Path("/usr/src"),
-        Path("/usr/local/src"),
-    ]
-    for folder in (Path("/usr/lib"), Path("/usr/local/lib")):
-        candidates += [*folder.glob("python3*/dist-packages"), *folder.glob("python3*/site-packages")]
-    shown = [Path("/usr"), base, environment.prefix]
-    candidates += base.glob("envs/*")
-    candidates += [root for root in paths.private_roots() if any(root.is_relative_to(path) for path in shown)]
-    found = [path.resolve() for path in candidates if path.is_dir() and not environment.prefix.is_relative_to(path)]
-    return sorted(path for path in set(found) if any(path.is_relative_to(above) for above in shown))
-
-
-def inside_environ(environment: Environment, cwd: str, temporary: str = "/tmp") -> dict[str, str]:  # noqa: S108
-    """Return the whole environment of a sandboxed process; nothing of the user's is carried over.
-
-    Numeric libraries get one thread: a process that has run an OpenMP region with several cannot be forked safely.
-    """
-    home = f"{temporary}/home"
-    return {
-        "PATH": f"{environment.prefix}/bin:/usr/local/bin:/usr/bin:/bin",
-        "HOME": home,
-        "USER": "agent",
-        "LOGNAME": "agent",
-        "PWD": cwd,
-        "TMPDIR": temporary,
-        "LANG": "C.UTF-8",
-        "TZ": "UTC",
-        "TERM": "dumb",
-        "IPYTHONDIR": f"{home}/.ipython",
-        "MPLCONFIGDIR": f"{home}/.matplotlib",
-        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONHASHSEED": "0",
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-    }
 
 
 def rlimits(limits: Limits) -> dict[str, int]:

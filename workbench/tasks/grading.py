@@ -24,6 +24,7 @@ from workbench.events import MetricValue, Scored
 from workbench.kernels import runtime, walls
 from workbench.kernels.environments import Environment
 from workbench.kernels.process import WalledProcess
+from workbench.kernels.view import INSIDE, Mount, View
 from workbench.tasks.folder import TaskFolder
 from workbench.tasks.metrics import Metric
 from workbench.tasks.staging import Prepared, limits_of
@@ -96,10 +97,10 @@ async def _ask(folder: TaskFolder, prepared: Prepared, frozen: Frozen, environme
     scratch = runtime.folder(f"g-{secrets.token_hex(4)}")
     walls.let_read(frozen.root)
     try:
-        mounts = [walls.Mount(prepared.hidden, "/grading/hidden"), walls.Mount(frozen.root, "/grading/submission")]
-        view = walls.View(environment, mounts)
+        mounts = [Mount(prepared.hidden, "/grading/hidden"), Mount(frozen.root, "/grading/submission")]
+        view = View(environment, mounts)
         arguments = ["/grading/hidden", "/grading/submission", task.grader.entry]
-        enclosure = await asyncio.to_thread(walls.enclose, walls.INSIDE / "grade.py", arguments, view, limits, scratch, walled=walled)
+        enclosure = await asyncio.to_thread(walls.enclose, INSIDE / "grade.py", arguments, view, limits, scratch, walled=walled)
         process = WalledProcess(enclosure, limits)
         try:
             await process.start()

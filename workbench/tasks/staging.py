@@ -19,7 +19,9 @@ from workbench.errors import SandboxError, TaskError
 from workbench.kernels import environments, runtime, walls
 from workbench.kernels.environments import Environment
 from workbench.kernels.limits import Limits, parse_size
+from workbench.kernels.policy import Policy
 from workbench.kernels.process import WalledProcess
+from workbench.kernels.view import INSIDE, Mount, View
 from workbench.tasks.folder import TaskFolder
 from workbench.tasks.spec import Copy, Task
 
@@ -48,6 +50,11 @@ class Prepared:
 def limits_of(task: Task) -> Limits:
     """Return what a kernel of ``task`` may use."""
     return Limits(memory=parse_size(task.environment.memory), processes=task.environment.processes)
+
+
+def policy_of(task: Task) -> Policy:
+    """Return what a kernel of ``task`` may use, reach and see."""
+    return Policy(limits=limits_of(task), hide=tuple(task.environment.hide))
 
 
 def check_environment(task: Task, environment: Environment) -> None:
@@ -125,11 +132,11 @@ async def _make(folder: TaskFolder, environment: Environment, making: Path, wall
 async def _run_script(folder: TaskFolder, environment: Environment, made: Path, walled: bool) -> None:
     scratch = runtime.folder(f"p-{secrets.token_hex(4)}")
     try:
-        mounts = [walls.Mount(folder.root, "/task"), walls.Mount(made, "/made", writable=True)]
+        mounts = [Mount(folder.root, "/task"), Mount(made, "/made", writable=True)]
         limits = limits_of(folder.task)
-        view = walls.View(environment, mounts, cwd="/made")
+        view = View(environment, mounts, cwd="/made")
         script = f"/task/{folder.task.prepare.script}"
-        enclosure = await asyncio.to_thread(walls.enclose, walls.INSIDE / "prepare.py", [script], view, limits, scratch, walled=walled)
+        enclosure = await asyncio.to_thread(walls.enclose, INSIDE / "prepare.py", [script], view, limits, scratch, walled=walled)
         if enclosure.uid is not None:
             os.chown(made, enclosure.uid, enclosure.uid)
         process = WalledProcess(enclosure, limits, watched=[made])

@@ -1,98 +1,47 @@
 """Become an IPython kernel whose cells also say what they changed in the namespace.
 
-Started by ``launch.py`` behind the walls, as ``kernel.py CONNECTION_FILE``. It never imports workbench.
+Started by ``launch.py`` behind the walls, as ``kernel.py CONNECTION_FILE``; or prepared once and served by each fork of
+``image.py``. It never imports workbench.
 """
 
 import asyncio
+import importlib
+import logging
+import os
 import signal
 import sys
-import types
 
+sys.path.insert(0, os.path.dirname(__file__))
+
+import branch
+import showing
+import zmq
+from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
+from ipykernel.zmqshell import ZMQInteractiveShell
 from tornado.ioloop import IOLoop
-
-NAMESPACE_MIME = "application/vnd.workbench.namespace+json"
-MOST_CHANGES = 40
-WHOLE_FRAME_ROWS, WHOLE_FRAME_COLUMNS = 20, 20
-MOST_SCHEMA_COLUMNS = 40
-MOST_ERROR, MOST_FRAMES = 400_000, 40
+from traitlets.config import Config
 
 
-def summary(value: object) -> str:
-    """Return type and shape of ``value`` without running any of its code, unless it is a known container."""
-    kind = type(value)
-    module, name = kind.__module__.partition(".")[0], kind.__name__
-    if kind is int and value.bit_length() > 200:
-        return f"int of {value.bit_length()} bits"
-    if kind in (int, float, bool, complex, type(None)):
-        return f"{name} = {value!r}"[:60]
-    if kind is str:
-        return f"str of {len(value)} characters"
-    if kind in (list, tuple, dict, set, frozenset, bytes, bytearray):
-        return f"{name} of {len(value)}"
-    home = sys.modules.get(kind.__module__)
-    if getattr(home, name, None) is kind and module in ("numpy", "pandas", "scipy", "pyarrow", "polars", "torch"):
-        shape = getattr(value, "shape", None)
-        if isinstance(shape, tuple):
-            dtype = getattr(value, "dtype", None)
-            return f"{name} {' x '.join(map(str, shape))}" + (f" {dtype}" if dtype is not None else "")
-    # isinstance would ask the value itself, which may answer with code of its own
-    if kind is types.FunctionType:
-        return "function"
-    if issubclass(kind, type):
-        return "class"
-    return name
+class Kernel(IPKernelApp):
+    """A kernel that keeps no history, reads no configuration, and takes over a shell that is there already."""
 
+    def load_config_file(self, *_: object, **__: object) -> None:
+        """Keep no history; an agent's kernel has no user who could have configured more."""
+        self.update_config(Config({"HistoryManager": {"enabled": False}}))
 
-class NamespaceWatch:
-    """Compares the user's variables before and after a cell and publishes the difference."""
+    def log_connection_info(self) -> None:
+        """Remember the sockets; nobody reads of them in the log."""
+        self.log_level = logging.CRITICAL
+        super().log_connection_info()
 
-    def __init__(self, shell: object) -> None:
-        self.shell = shell
-        self.ignored = set(shell.user_ns)
-        self.before: dict[str, tuple[int, str]] = {}
+    def init_crash_handler(self) -> None:
+        """Nothing: what goes wrong is in the log."""
 
-    def _look(self) -> dict[str, tuple[int, str]]:
-        return {
-            name: (id(value), summary(value))
-            for name, value in list(self.shell.user_ns.items())
-            if isinstance(name, str)
-            and not name.startswith("_")
-            and name not in self.ignored
-            and not issubclass(type(value), types.ModuleType)
-        }
-
-    def after_cell(self, _result: object) -> None:
-        """Publish what the cell made, changed and deleted."""
-        now, before = self._look(), self.before
-        changes = [
-            {"name": name, "change": "changed" if name in before else "new", "summary": now[name][1]}
-            for name in now
-            if now[name] != before.get(name)
-        ]
-        changes += [{"name": name, "change": "deleted", "summary": ""} for name in before if name not in now]
-        self.before = now
-        if changes:
-            self.shell.display_pub.publish(
-                {NAMESPACE_MIME: {"changes": changes[:MOST_CHANGES], "more": max(0, len(changes) - MOST_CHANGES)}}
-            )
-
-
-def frame_text(frame: object, printer: object, cycle: bool) -> None:
-    """Write a data frame for a reader who pays by the character: whole when small, else schema and head."""
-    rows, columns = frame.shape
-    if rows <= WHOLE_FRAME_ROWS and columns <= WHOLE_FRAME_COLUMNS:
-        printer.text(frame.to_string(max_colwidth=60))
-        return
-    lines = [f"DataFrame with {rows} rows x {columns} columns", "columns (dtype, missing):"]
-    missing = frame.isna().sum()
-    shown = list(zip(frame.columns, frame.dtypes, missing, strict=True))[:MOST_SCHEMA_COLUMNS]
-    lines += [f"  {str(name)[:60]} ({dtype}, {count})" for name, dtype, count in shown]
-    if columns > len(shown):
-        lines.append(f"  ... and {columns - len(shown)} more columns")
-    head = frame.iloc[:5, :WHOLE_FRAME_COLUMNS]
-    lines += ["head:", head.to_string(max_colwidth=40)]
-    printer.text("\n".join(lines))
+    def init_shell(self) -> None:
+        """Point a shell that was made before the kernel to it."""
+        super().init_shell()
+        self.shell.kernel = self.shell.parent = self.kernel
 
 
 async def wake_on_signals() -> None:
@@ -100,27 +49,52 @@ async def wake_on_signals() -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, lambda: None)
 
 
-def cut_error(text: str) -> str:
-    """Return ``text`` short enough to be let out: a message that is too large is never delivered."""
-    return text if len(text) <= MOST_ERROR else text[: MOST_ERROR // 2] + "\n[...]\n" + text[-MOST_ERROR // 2 :]
+def prepare(modules: list) -> list:
+    """Import and make all that every kernel needs, and ``modules``; return those that cannot be imported.
+
+    Called once, before the forks. What is made here is shared by all kernels, and nothing here may start a thread.
+    """
+    failed = []
+    for name in [*LATE_IMPORTS, *modules]:
+        try:
+            importlib.import_module(name)
+        except Exception as error:
+            if name in modules:
+                failed.append(f"{name}: {type(error).__name__}: {error}"[:200])
+    return failed
 
 
-def main() -> None:
-    """Start the kernel and serve until killed."""
+LATE_IMPORTS = ()
+
+
+def serve(connection_file: str) -> None:
+    """Serve on ``connection_file`` until killed."""
     # modules of the workspace can be imported, as in a notebook beside them
-    sys.path.insert(0, "")
-    app = IPKernelApp.instance()
-    app.initialize(["-f", sys.argv[1], "--HistoryManager.enabled=False", "--IPKernelApp.parent_handle=0"])
-    shell = app.shell
-    shell.display_formatter.formatters["text/plain"].for_type_by_name("pandas", "DataFrame", frame_text)
-    shell.display_formatter.formatters["text/plain"].for_type_by_name("pandas.core.frame", "DataFrame", frame_text)
-    shell.events.register("post_run_cell", NamespaceWatch(shell).after_cell)
-    show_error = shell._showtraceback
-    shell._showtraceback = lambda kind, value, lines: show_error(
-        kind, cut_error(str(value)), [cut_error(line) for line in lines][-MOST_FRAMES:]
-    )
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    while True:
+        try:
+            run(connection_file)
+            return
+        except branch.Branched as branched:
+            branch.settle(Kernel.instance(), branched.request)
+            for singleton in (Kernel, IPythonKernel):
+                singleton.clear_instance()
+            zmq.Context._instance = None
+            connection_file = branched.request["connection_file"]
+
+
+def run(connection_file: str) -> None:
+    """Make a kernel around the shell, or a new one, and let it serve."""
+    fresh = not ZMQInteractiveShell.initialized()
+    app = Kernel.instance(connection_file=connection_file)
+    app.initialize([])
+    if fresh:
+        showing.install(app.shell)
+    branch.install(app.kernel)
     IOLoop.current().add_callback(wake_on_signals)
     app.start()
 
 
-main()
+if __name__ == "__main__":
+    serve(sys.argv[1])

@@ -9,9 +9,14 @@ Python file) and its ``arguments``. One line of JSON on standard output says whi
 import ctypes
 import json
 import os
-import resource
 import runpy
 import sys
+
+sys.path.insert(0, os.path.dirname(__file__))
+
+import confine
+
+sys.path.pop(0)
 
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 
@@ -20,12 +25,7 @@ def main() -> None:
     """Raise the walls, report them, run the program."""
     config = json.loads(sys.argv[1])
     walls, missing = [], []
-    for name, value in config["limits"].items():
-        which = getattr(resource, name)
-        hard = resource.getrlimit(which)[1]
-        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(which, (bound, bound))
-    walls.append("rlimits")
+    walls.append(confine.hold_to(config["limits"]))
     if config["adopts"]:
         # what its children leave behind becomes its own, and is found when it is killed
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -37,23 +37,8 @@ def main() -> None:
     os.chdir(config["cwd"])
     os.makedirs(os.environ["HOME"], exist_ok=True)
     if config["readable"]:
-        try:
-            import sandlock
-
-            sandlock.confine(sandlock.Sandbox(fs_readable=config["readable"], fs_writable=config["writable"]))
-            walls.append(f"landlock (ABI {sandlock.landlock_abi_version()})")
-        except Exception as error:
-            # whatever is wrong, the record must say that this wall is missing
-            missing.append(f"landlock: {type(error).__name__}: {error}"[:300])
-        sys.path.insert(0, os.path.dirname(__file__))
-        import system_calls
-
-        try:
-            system_calls.refuse()
-            walls.append("system call filter")
-        except OSError as error:
-            missing.append(f"system call filter: {error}")
-        sys.path.pop(0)
+        raised, missing = confine.raise_walls(config["readable"], config["writable"])
+        walls += raised
     # changing the user made this process undumpable, and with it its own /proc entries unreadable to it
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
     os.write(1, (json.dumps({"walls": walls, "missing": missing}) + "\n").encode())

@@ -8,6 +8,8 @@ import secrets
 import shutil
 import signal
 from abc import abstractmethod
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,22 @@ from workbench.kernels.policy import Policy
 
 SOCKET_PATH_BYTES = 107
 """Longest path of a unix socket on Linux."""
+
+
+@dataclass(frozen=True)
+class Branching:
+    """Where a branch comes from.
+
+    Attributes
+    ----------
+    origin : SandboxProvisioner
+        Of the kernel that is to be forked; idle.
+    ask : callable
+        Sends that kernel a request for a branch and returns its answer.
+    """
+
+    origin: Any
+    ask: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 class SandboxProvisioner(KernelProvisionerBase):  # type: ignore[misc]

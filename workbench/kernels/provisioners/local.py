@@ -1,80 +1,159 @@
-"""The local sandbox as a kernel provisioner: a stock ipykernel behind the walls of this machine."""
+"""The local sandbox as a kernel provisioner: an ipykernel behind the walls of this machine."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-import signal
+import secrets
 import sys
 from pathlib import Path
-from typing import Any
 
-from jupyter_client.connect import KernelConnectionInfo
-from jupyter_client.provisioning import KernelProvisionerBase
 from traitlets import Bool, Instance
 
 from workbench.errors import SandboxError
-from workbench.kernels import walls
-from workbench.kernels.limits import Limits
-from workbench.kernels.process import WalledProcess
+from workbench.kernels import image as images
+from workbench.kernels import runtime, walls
+from workbench.kernels.forked import ForkedProcess
+from workbench.kernels.image import BRANCHES, CONNECTION, Image
+from workbench.kernels.process import SandboxedProcess, WalledProcess
+from workbench.kernels.provisioners.base import Branching, SandboxProvisioner
+from workbench.kernels.view import INSIDE, WORKSPACE, Mount, View, inside_environ
+
+_GATE_PORT = 3128
 
 
-class LocalProvisioner(KernelProvisionerBase):  # type: ignore[misc]
-    """Runs the kernel of :class:`workbench.kernels.session.KernelSession` behind walls.
+class LocalProvisioner(SandboxProvisioner):
+    """Runs a kernel behind bubblewrap, forked from an image process; or behind a wall of its own where that cannot be."""
 
-    Interrupts go by message, so no signal crosses the walls but the last one.
-    """
-
-    view = Instance(walls.View)
-    """What the kernel sees beside its workspace."""
-    limits = Instance(Limits)
-    scratch = Instance(Path)
-    """A folder of the caller's for small files that the walls are made of."""
-    workspace = Instance(Path)
-    """The folder shown as ``/workspace``."""
     walled = Bool(True)
     """False for sandbox ``none``."""
-    process: WalledProcess | None = None
+    branching = Instance(Branching, allow_none=True)
+    """Which kernel to branch from, in place of starting one."""
+    process: SandboxedProcess | None = None
 
     @property
     def has_process(self) -> bool:
         """Whether a kernel was launched and not cleaned up."""
         return self.process is not None
 
-    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:  # noqa: ARG002 - the contract of jupyter_client
-        """Start the walled kernel on the manager's connection file."""
-        connection = Path(self.parent.connection_file)
-        view = walls.View(
-            self.view.environment,
-            [
-                *self.view.mounts,
-                walls.Mount(self.workspace, walls.WORKSPACE, writable=True),
-                walls.Mount(connection.parent, str(connection.parent), writable=True),
-            ],
-            self.view.hide,
-            walls.WORKSPACE,
-        )
+    @property
+    def inside(self) -> str:
+        """The workspace's path as the kernel sees it."""
+        return WORKSPACE if self.namespaced else str(self.workspace)
+
+    @property
+    def namespaced(self) -> bool:
+        """Whether the kernel has namespaces, and so paths, of its own."""
+        return self.walled and walls.protection().kind == "bubblewrap"
+
+    async def launch(self) -> None:
+        """Start the kernel behind the best walls there are."""
+        if not self.environment.built:
+            raise SandboxError(
+                f"environment {self.environment.name} is not built", hint=f"workbench environments build {self.environment.name}"
+            )
+        if self.branching is not None:
+            await self._branch(self.branching)
+        elif self.namespaced:
+            await self._fork()
+        else:
+            await self._enclose()
+        assert self.process is not None
+        self.walls, self.missing = self.process.walls, self.process.missing
+
+    async def _enclose(self) -> None:
+        assert self.folder is not None
+        connection = self.connection_file.parent
+        mounts = [
+            *(Mount(grant.host, grant.inside, grant.writable) for grant in self.policy.grants),
+            Mount(self.workspace, WORKSPACE, writable=True),
+            Mount(connection, str(connection), writable=True),
+        ]
+        view = View(self.environment, mounts, self.policy.hide, WORKSPACE)
+        arguments = [str(self.connection_file)]
         enclosure = await asyncio.to_thread(
-            walls.enclose, walls.INSIDE / "kernel.py", [str(connection)], view, self.limits, self.scratch, walled=self.walled
+            walls.enclose, INSIDE / "kernel.py", arguments, view, self.policy.limits, self.folder, walled=self.walled
         )
-        if enclosure.uid is not None:
-            await asyncio.to_thread(give, [connection.parent, self.workspace], enclosure.uid)
-        self.process = WalledProcess(enclosure, self.limits, watched=[self.workspace, connection.parent])
+        self.process = WalledProcess(enclosure, self.policy.limits, watched=[self.workspace, connection])
         try:
             await self.process.start()
         except SandboxError:
             self.process = None
             raise
-        info: KernelConnectionInfo = self.parent.get_connection_info()
-        self.connection_info = info
-        return info
 
-    async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
-        """Write the connection file; no variable of the user's environment is passed on."""
-        kwargs.pop("env", None)
-        if self.parent and not Path(self.parent.connection_file).exists():
-            self.parent.write_connection_file()
-        return {**kwargs, "cmd": []}
+    async def _fork(self) -> None:
+        own = [Mount(grant.host, grant.inside, grant.writable) for grant in self.policy.grants]
+        if not self.workspace.is_relative_to(runtime.mine()):
+            own.append(Mount(self.workspace, WORKSPACE, writable=True))
+        image = await asyncio.to_thread(images.borrow, self.environment, own)
+        user, owner = image.new_user()
+        await asyncio.to_thread(self._hand_over, owner)
+        request = {
+            "uid": user,
+            "mounts": self._mounts(),
+            "hide": [str(self.environment.site_packages / name) for name in self.policy.hide],
+            "scratch_bytes": self.policy.limits.scratch_bytes,
+            "limits": walls.rlimits(self.policy.limits),
+            "environ": inside_environ(self.environment, WORKSPACE),
+            "cwd": WORKSPACE,
+            "connection_file": f"{CONNECTION}/inside.json",
+            "proxy_port": _GATE_PORT if self.policy.network else 0,
+            **self._paths(image),
+        }
+        self.process = process = ForkedProcess(self.policy.limits, self._watched(), self.workspace)
+        process.owner = owner
+        await process.start_from(image, request)
+
+    async def _branch(self, branching: Branching) -> None:
+        """Let the other kernel fork, with copies of its files at the same paths."""
+        parent = branching.origin.process
+        assert isinstance(parent, ForkedProcess) and parent.family is not None
+        await asyncio.to_thread(self._hand_over, parent.owner)
+        name = secrets.token_hex(8)
+        gate = self.connection_file.parent / "keeper"
+        self.process = process = ForkedProcess(self.policy.limits, self._watched(), self.workspace)
+        process.owner = parent.owner
+        request = {
+            "root": f"{BRANCHES}/{name}",
+            "connection_file": f"{CONNECTION}/inside.json",
+            "keeper": f"{CONNECTION}/{gate.name}",
+            **self._paths(parent.family.image),
+        }
+        most = self.policy.limits.workspace_bytes
+        await parent.family.ask(branch=name, of=parent.root, mounts=self._mounts(), most_bytes=most)
+        await process.branch_from(parent, name, gate, lambda: branching.ask(request))
+
+    def _watched(self) -> list[Path]:
+        return [self.workspace, self.connection_file.parent]
+
+    def _mounts(self) -> list[tuple[str, str]]:
+        """What lies in this process's own folder, which every image sees, and where the kernel finds it."""
+        own = runtime.mine()
+        pairs = [(self.workspace, WORKSPACE), (self.connection_file.parent, CONNECTION)]
+        return [(str(host.relative_to(own)), inside) for host, inside in pairs if host.is_relative_to(own)]
+
+    def _paths(self, image: Image) -> dict[str, list[str]]:
+        lent = [grant.inside for grant in self.policy.grants if grant.writable]
+        return {"readable": image.readable, "writable": [WORKSPACE, CONNECTION, BRANCHES, *lent, *walls.WRITABLE]}
+
+    def _hand_over(self, owner: int | None) -> None:
+        """Tell the kernel where to serve as it sees it, and make its user the owner of its files."""
+        info = json.loads(self.connection_file.read_text())
+        prefix = Path(info["ip"])
+        info["ip"] = f"{CONNECTION}/{prefix.name}"
+        inside = self.connection_file.parent / "inside.json"
+        inside.write_text(json.dumps(info))
+        inside.chmod(0o600)
+        if owner is None:
+            return
+        give([self.connection_file.parent, self.workspace], owner)
+        for folder in (self.connection_file.parent, self.workspace):
+            # that user passes through what lies above; who else may is decided further up
+            for above in (
+                folder.parents[: len(folder.relative_to(runtime.mine()).parts) - 1] if folder.is_relative_to(runtime.mine()) else ()
+            ):
+                above.chmod(above.stat().st_mode | 0o111)
 
     async def poll(self) -> int | None:
         """Return None while the kernel runs."""
@@ -84,23 +163,14 @@ class LocalProvisioner(KernelProvisionerBase):  # type: ignore[misc]
         """Wait for the kernel to end."""
         return 0 if self.process is None else await self.process.wait()
 
-    async def send_signal(self, signum: int) -> None:
-        """Kill on SIGKILL and SIGTERM; any other signal stays outside the walls."""
-        if signum in (signal.SIGKILL, signal.SIGTERM):
-            await self.kill()
-
     async def kill(self, restart: bool = False) -> None:  # noqa: ARG002 - the contract of jupyter_client
         """Kill the kernel and everything it started, and wait until it is gone."""
         if self.process is not None:
             await self.process.kill()
 
-    async def terminate(self, restart: bool = False) -> None:
-        """Kill: a sandboxed kernel has nothing of value to tidy up."""
-        await self.kill(restart)
-
-    async def cleanup(self, restart: bool = False) -> None:
-        """Nothing is left once the process is dead."""
-        await self.kill(restart)
+    def why_dead(self) -> str:
+        """Return why it died, as far as this machine can tell."""
+        return self.process.why_dead() if self.process is not None and self.process.returncode is not None else ""
 
 
 def give(folders: list[Path], uid: int) -> None:

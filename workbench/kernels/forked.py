@@ -1,0 +1,399 @@
+"""Kernels forked from an image: a family of one kernel and its branches, and each member's process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from workbench.errors import SandboxError
+from workbench.kernels import image as images
+from workbench.kernels.image import Image
+from workbench.kernels.limits import Limits
+from workbench.kernels.process import SandboxedProcess
+
+_REPORT_SECONDS = 30.0
+_CREDENTIALS = struct.Struct("3i")
+
+
+class CannotFork(SandboxError):
+    """A kernel cannot be forked as it is now; it is untouched, and a branch can be made by replay."""
+
+
+class Wire:
+    """One end of a SEQPACKET socket; at the other is a process behind the walls."""
+
+    def __init__(self, end: socket.socket) -> None:
+        end.setblocking(False)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._socket = end
+        self._messages: asyncio.Queue[tuple[dict[str, Any], int, list[int]]] = asyncio.Queue()
+        asyncio.get_running_loop().add_reader(end.fileno(), self._read)
+
+    def _read(self) -> None:
+        descriptors: list[int] = []
+        pid = 0
+        try:
+            data, attached, _, _ = self._socket.recvmsg(65536, socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(16))
+        except BlockingIOError:
+            return
+        except OSError:
+            data, attached = b"", []
+        for level, kind, value in attached:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+                pid = _CREDENTIALS.unpack(value)[0]
+            elif (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                descriptors = list(struct.unpack(f"{len(value) // 4}i", value))
+        message: dict[str, Any] = {"closed": True}
+        if data:
+            with contextlib.suppress(ValueError):
+                message = json.loads(data)
+        else:
+            asyncio.get_running_loop().remove_reader(self._socket.fileno())
+        self._messages.put_nowait((message, pid, descriptors))
+
+    async def receive(self) -> tuple[dict[str, Any], int, list[int]]:
+        """Return the next message, the number of the process that sent it, and the descriptors that came with it."""
+        return await self._messages.get()
+
+    def send(self, **message: Any) -> None:
+        """Send a message; a process that is gone hears nothing."""
+        with contextlib.suppress(OSError):
+            self._socket.send(json.dumps(message).encode())
+
+    def send_descriptor(self, descriptor: int) -> None:
+        """Send a descriptor."""
+        with contextlib.suppress(OSError):
+            socket.send_fds(self._socket, [b"{}"], [descriptor])
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._socket.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._socket.fileno())
+            self._socket.close()
+
+
+class Ending:
+    """Hears of the end of a process that is not this one's child."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.over = asyncio.Event()
+        self._descriptor = os.pidfd_open(pid)
+        asyncio.get_running_loop().add_reader(self._descriptor, self._hear)
+
+    def _hear(self) -> None:
+        self.close()
+        self.over.set()
+
+    def kill(self) -> None:
+        """Kill it; its number cannot have been given to another."""
+        if self._descriptor >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self._descriptor >= 0:
+            asyncio.get_running_loop().remove_reader(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class Family:
+    """A kernel and its branches: they share process, network and IPC namespaces, and a keeper with which all of them die."""
+
+    def __init__(self, image: Image, wire: Wire, keeper: Ending) -> None:
+        self.image, self.keeper = image, keeper
+        self.members: list[ForkedProcess] = []
+        self._wire = wire
+        self._asking = asyncio.Lock()
+        self._answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._listening = asyncio.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        while "closed" not in (message := (await self._wire.receive())[0]):
+            if "exited" in message:
+                for member in self.members:
+                    if member.number == message["number"]:
+                        member.ended(message["exited"])
+            else:
+                self._answers.put_nowait(message)
+
+    async def ask(self, **question: Any) -> dict[str, Any]:
+        """Ask the keeper for something and return its answer.
+
+        Raises
+        ------
+        SandboxError
+            If it cannot do it, or does not answer.
+        """
+        async with self._asking:
+            self._wire.send(**question)
+            try:
+                answer = await asyncio.wait_for(self._answers.get(), _REPORT_SECONDS)
+            except TimeoutError:
+                raise SandboxError("the keeper of the kernel does not answer") from None
+        if "failed" in answer:
+            raise SandboxError(f"the kernel's keeper: {answer['failed']}")
+        return answer
+
+    def below(self) -> list[psutil.Process]:
+        """Return every process of the family but the keeper."""
+        with contextlib.suppress(psutil.Error):
+            return psutil.Process(self.keeper.pid).children(recursive=True)
+        return []
+
+    async def leave(self, member: ForkedProcess) -> None:
+        """Take a member out; with the last one the keeper goes, and everything that is left with it."""
+        if member in self.members:
+            self.members.remove(member)
+        if self.members or self.keeper.over.is_set():
+            return
+        self.keeper.kill()
+        # the first process of a namespace is dead only when everything in it is
+        await self.keeper.over.wait()
+        self._listening.cancel()
+        self._wire.close()
+        await asyncio.to_thread(images.give_back, self.image)
+
+
+class ForkedProcess(SandboxedProcess):
+    """A kernel forked from an image, or from another kernel.
+
+    Parameters
+    ----------
+    limits, watched
+        As for :class:`workbench.kernels.process.SandboxedProcess`.
+    workspace : Path
+        Its workspace, by which its processes are told from those of the family's others.
+    """
+
+    def __init__(self, limits: Limits, watched: Sequence[Path], workspace: Path) -> None:
+        super().__init__(limits, watched)
+        self.family: Family | None = None
+        self.number = 0
+        """Of the kernel's process, within its namespace."""
+        self.owner: int | None = None
+        """The user of this machine that it runs as; None where that is this process's own."""
+        self.root = ""
+        """The name of its root folder; empty for the first of the family."""
+        self.gate: socket.socket | None = None
+        """The listening socket within its network namespace, where it asked for one."""
+        self._workspace = workspace
+        self._kernel: Ending | None = None
+        self._returncode: int | None = None
+        self._over = asyncio.Event()
+        self._log: int = -1
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs."""
+        return self._returncode
+
+    async def start(self) -> None:
+        """Not of itself: it is forked."""
+        raise NotImplementedError("a forked kernel is started by start_from or branch_from")
+
+    async def start_from(self, image: Image, request: dict[str, Any]) -> None:
+        """Be forked from ``image`` as ``request`` says, and wait until the walls stand.
+
+        Raises
+        ------
+        SandboxError
+            If that fails; the message holds the last words.
+        """
+        self.walls += image.walls
+        self.missing += image.missing
+        await self._make_cgroup()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        wire = Wire(ours)
+        log, end = os.pipe()
+        self._listen_to_log(log)
+        try:
+            image.fork(request, [theirs.fileno(), end])
+        finally:
+            theirs.close()
+            os.close(end)
+        try:
+            _, keeper, descriptors = await self._first(wire, "arranged")
+            self._enter(keeper)
+            for descriptor in descriptors:
+                self.gate = socket.socket(fileno=descriptor)
+            ending = Ending(keeper)
+            wire.send(go=True)
+            report, pid, _ = await self._first(wire, "walls")
+        except SandboxError:
+            wire.close()
+            await asyncio.to_thread(images.give_back, image)
+            raise
+        self._born(report, pid)
+        self.family = Family(image, wire, ending)
+        self.family.members.append(self)
+
+    async def branch_from(
+        self, parent: ForkedProcess, root: str, gate: Path, ask: Callable[[], Awaitable[dict[str, Any]]]
+    ) -> dict[str, Any]:
+        """Be forked from another kernel, and wait until the walls stand.
+
+        Parameters
+        ----------
+        root : str
+            The name of the root folder that the keeper has made.
+        gate : Path
+            Where the branch is to report; a socket is made there.
+        ask : callable
+            Sends that kernel the request for a branch and returns its answer.
+
+        Raises
+        ------
+        CannotFork
+            If the kernel says why it cannot be forked.
+        SandboxError
+            If the branch does not come up.
+        """
+        family = parent.family
+        assert family is not None
+        await self._make_cgroup()
+        self.walls += ["a branch, forked from a kernel with its memory", *(wall for wall in parent.walls if wall not in self.walls)]
+        self.missing += [each for each in parent.missing if each not in self.missing]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+            listening.bind(str(gate))
+            if self.owner is not None:
+                os.chown(gate, self.owner, self.owner)
+            listening.listen(1)
+            listening.setblocking(False)
+            answer = await ask()
+            if answer["refused"]:
+                raise CannotFork(str(answer["refused"])[:1000])
+            loop = asyncio.get_running_loop()
+            try:
+                ours, _ = await asyncio.wait_for(loop.sock_accept(listening), _REPORT_SECONDS)
+            except TimeoutError:
+                raise SandboxError("the branch did not report") from None
+        wire = Wire(ours)
+        log, end = os.pipe()
+        self._listen_to_log(log)
+        try:
+            report, pid, _ = await self._first(wire, "walls")
+            self._enter(pid)
+            await family.ask(watch=report["number"])
+            self.family, self.root = family, root
+            family.members.append(self)
+            self._born({**report, "walls": []}, pid)
+            wire.send_descriptor(end)
+        finally:
+            os.close(end)
+            wire.close()
+        return answer
+
+    async def _first(self, wire: Wire, key: str) -> tuple[dict[str, Any], int, list[int]]:
+        with contextlib.suppress(TimeoutError):
+            message, pid, descriptors = await asyncio.wait_for(wire.receive(), _REPORT_SECONDS)
+            if key in message:
+                return message, pid, descriptors
+            raise SandboxError(f"the sandbox did not start: {message.get('failed') or self.log[-600:] or 'it ended'}")
+        raise SandboxError(f"the sandbox did not start in {_REPORT_SECONDS:.0f} s: {self.log[-600:]}")
+
+    def _enter(self, pid: int) -> None:
+        if self._cgroup is not None:
+            self._cgroup.add(pid)
+
+    def _born(self, report: dict[str, Any], pid: int) -> None:
+        self.walls += report["walls"]
+        self.missing += report["missing"]
+        self.number = report["number"]
+        self._kernel = Ending(pid)
+        self._tasks += [asyncio.create_task(self._await_end()), asyncio.create_task(self._watch())]
+
+    async def _await_end(self) -> None:
+        assert self._kernel is not None
+        await self._kernel.over.wait()
+        # its keeper knows how it ended, and is quick to say so unless it is gone too
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._over.wait(), 1)
+        self.ended(-signal.SIGKILL)
+
+    def ended(self, code: int) -> None:
+        """Note how it ended, the first time this is known."""
+        if self._returncode is None:
+            self._returncode = code
+        self._over.set()
+
+    def _listen_to_log(self, log: int) -> None:
+        os.set_blocking(log, False)
+        self._log = log
+        asyncio.get_running_loop().add_reader(log, self._read_log)
+
+    def _read_log(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            if chunk := os.read(self._log, 65536):
+                self._keep(chunk)
+            else:
+                self._close_log()
+
+    def _close_log(self) -> None:
+        if self._log >= 0:
+            asyncio.get_running_loop().remove_reader(self._log)
+            os.close(self._log)
+            self._log = -1
+
+    async def wait(self) -> int:
+        """Wait until it ends by itself and return its exit code."""
+        await self._over.wait()
+        assert self._returncode is not None
+        return self._returncode
+
+    def _tree(self) -> list[psutil.Process]:
+        """Return its processes; in a family they are known by the workspace they see."""
+        if self.family is None:
+            return []
+        everyone = self.family.below()
+        if len(self.family.members) > 1:
+            own = identity(self._workspace)
+            everyone = [each for each in everyone if identity(Path(f"/proc/{each.pid}/root/workspace")) == own]
+        return everyone
+
+    def _kill_tree(self) -> None:
+        """Kill its processes; the keeper goes with the last of the family."""
+        for each in self._tree():
+            with contextlib.suppress(psutil.Error):
+                each.kill()
+
+    async def kill(self) -> None:
+        """Kill it and all it started, wait until they are gone, and remove what held them."""
+        if (family := self.family) is not None:
+            while len(family.members) > 1 and self._tree():
+                self._kill_tree()
+                await asyncio.sleep(0.005)
+            await family.leave(self)
+            if self._returncode is None:
+                self.ended(-signal.SIGKILL)
+            if not family.members:
+                await self._end_cgroup()
+        for task in self._tasks:
+            task.cancel()
+        self._tasks.clear()
+        if self._kernel is not None:
+            self._kernel.close()
+        if self._log >= 0:
+            self._read_log()
+            self._close_log()
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells one folder from every other, or None where there is none to be seen."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,205 @@
+"""Image processes: one a kind of kernel, with everything imported; each forks kernels that start in a tenth of the time.
+
+The program that runs behind the walls is ``inside/image.py``, which says what stands between two kernels of one image.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import SandboxError
+from workbench.kernels import runtime
+from workbench.kernels.environments import Environment
+from workbench.kernels.limits import Limits
+from workbench.kernels.view import PROGRAMS, WORKSPACE, Mount, View, sight
+from workbench.kernels.walls import protection
+
+RUNS, BRANCHES, CONNECTION = "/runs", "/branches", "/connection"
+"""Where an image keeps its kernels' folders and their branches, and where a kernel finds its sockets."""
+
+_USERS = 65536
+_FIRST_KERNEL = 1000
+_READY_SECONDS = 120.0
+_MOST_IDLE = 3
+
+_guard = threading.Lock()
+_images: dict[object, Image] = {}
+
+
+@dataclass
+class Image:
+    """A running image process.
+
+    Attributes
+    ----------
+    environment : Environment
+        Whose interpreter it runs.
+    mounts : tuple of Mount
+        Shown to all its kernels, beside what each has of its own.
+    shared : bool
+        Whether kernels of other runs may come from it too.
+    """
+
+    environment: Environment
+    mounts: tuple[Mount, ...]
+    shared: bool
+    walls: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    readable: list[str] = field(default_factory=list)
+    users: int = 0
+    _first_uid: int | None = None
+    _kernels: int = 0
+    _folder: Path | None = None
+    _process: subprocess.Popen[bytes] | None = None
+    _requests: socket.socket | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def alive(self) -> bool:
+        """Whether kernels can be forked from it."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it and wait until everything is imported.
+
+        Raises
+        ------
+        SandboxError
+            If it does not start; the message holds its last words.
+        """
+        given = protection()
+        self._folder = runtime.folder(f"i-{secrets.token_hex(4)}")
+        if os.geteuid() == 0:
+            # users that nobody has: they own no file and no process of this machine
+            self._first_uid = 0x40000000 + secrets.randbelow(2**13) * _USERS
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        log = self._folder / "log"
+        try:
+            with theirs, log.open("wb") as errors:
+                self._process = subprocess.Popen(
+                    self._command(), env={"PATH": os.defpath}, stdin=theirs.fileno(), stdout=errors, stderr=errors, start_new_session=True
+                )
+            self._requests = ours
+            ours.settimeout(_READY_SECONDS)
+            with contextlib.suppress(OSError, ValueError):
+                answer = json.loads(ours.recv(65536) or b"{}")
+                if "ready" in answer:
+                    self.walls = [*given.walls, "namespaces and a user of its own, forked from an image"]
+                    return
+        finally:
+            last = log.read_text(errors="replace").strip()[-600:] if log.exists() else ""
+        self.close()
+        raise SandboxError(f"the image of environment {self.environment.name} did not start: {last or 'no answer'}")
+
+    def _command(self) -> list[str]:
+        assert self._folder is not None
+        view = View(self.environment, self.mounts)
+        seen = sight(view, self._folder, Limits().scratch_bytes, _FIRST_KERNEL)
+        for folder in (WORKSPACE, CONNECTION, BRANCHES, RUNS):
+            seen.folder(Path(folder))
+        seen.arguments += ["--bind", str(runtime.mine()), RUNS]
+        self.readable = seen.readable
+        config = {"first_uid": self._first_uid, "preload": list(self.environment.preload) if self.shared else []}
+        namespaces = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--new-session"]
+        rights = ["--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN"]
+        if os.geteuid() == 0:
+            rights += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+        else:
+            namespaces.append("--unshare-user")
+        program = [str(self.environment.python), "-I", str(PROGRAMS / "image.py"), json.dumps(config)]
+        return [
+            *(shutil.which("bwrap") or "bwrap", *namespaces, *rights, "--as-pid-1", "--hostname", "sandbox", "--clearenv"),
+            *(*seen.arguments, "--remount-ro", "/dev", "--remount-ro", "/", *program),
+        ]
+
+    def new_user(self) -> tuple[int, int | None]:
+        """Return a user for one kernel: its number for the image, and on this machine (None: it is this process's own)."""
+        with self._lock:
+            self._kernels += 1
+            inside = _FIRST_KERNEL + self._kernels % (_USERS - 2 * _FIRST_KERNEL)
+        return inside, None if self._first_uid is None else self._first_uid + inside
+
+    def fork(self, request: dict[str, Any], descriptors: Sequence[int]) -> None:
+        """Ask for a kernel.
+
+        Raises
+        ------
+        SandboxError
+            If the image is gone.
+        """
+        assert self._requests is not None
+        try:
+            with self._lock:
+                socket.send_fds(self._requests, [json.dumps(request).encode()], list(descriptors))
+        except OSError as error:
+            raise SandboxError(f"the image of environment {self.environment.name} is gone: {error.strerror}") from None
+
+    def close(self) -> None:
+        """End it, and with it every kernel that came from it."""
+        if self._requests is not None:
+            self._requests.close()
+        if self._process is not None:
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+
+def borrow(environment: Environment, mounts: Sequence[Mount] = ()) -> Image:
+    """Return a running image for kernels of ``environment``; blocks while it starts.
+
+    One that shows nothing of a run's own is shared by all kernels of its kind and stays for the next; give each back.
+
+    Raises
+    ------
+    SandboxError
+        If it does not start.
+    """
+    if mounts:
+        image = Image(environment, tuple(mounts), shared=False, users=1)
+        image.start()
+        return image
+    # after a fork of this process the image belongs to its parent
+    key = (os.getpid(), environment.prefix)
+    with _guard:
+        image = _images.get(key) or Image(environment, (), shared=True)
+        if not image.alive:
+            image = Image(environment, (), shared=True)
+            image.start()
+            _images[key] = image
+        image.users += 1
+        return image
+
+
+def give_back(image: Image) -> None:
+    """Say that a kernel of ``image`` is gone; an image that nobody uses is kept while there are few."""
+    with _guard:
+        image.users -= 1
+        if not image.shared:
+            image.close()
+            return
+        idle = [key for key, each in _images.items() if each.users == 0]
+        for key in idle[:-_MOST_IDLE]:
+            _images.pop(key).close()
+
+
+def close_idle() -> None:
+    """End every image that no kernel comes from."""
+    with _guard:
+        for key in [key for key, each in _images.items() if each.users == 0]:
+            _images.pop(key).close()
