@@ -66,7 +66,7 @@ async def victim(wall: str, host: Host, ds: Environment) -> AsyncIterator[Kernel
     (workspace / "secret").chmod(0o666)
     async with KernelSession(ds, workspace, cell_seconds=PATIENCE) as session:
         await session.execute("canary = open('secret').read()")
-        connection = session._provisioner.connection_file.parent
+        connection = session.provisioner.connection_file.parent
         pids = processes_of(session)
         assert pids
         host.facts["victim_pids"] = pids

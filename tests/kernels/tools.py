@@ -59,15 +59,15 @@ def processes_with(marker: str) -> list[psutil.Process]:
 
 def holdings(session: KernelSession) -> list[Path]:
     """The folders a live session has on this machine beside its workspace: its files and its cgroup."""
-    folder = session._provisioner.folder
+    folder = session.provisioner.folder
     assert folder is not None
-    group = session._provisioner.process._cgroup
+    group = session.provisioner.process._cgroup
     return [folder, *(group.folders if group is not None else [])]
 
 
 def processes_of(session: KernelSession) -> list[int]:
     """The processes behind a live session's walls, and those that hold them."""
-    process = session._provisioner.process
+    process = session.provisioner.process
     found = [each.pid for each in process._tree()]
     if isinstance(process, ForkedProcess):
         assert process.family is not None and process.family.image._process is not None
@@ -78,7 +78,7 @@ def processes_of(session: KernelSession) -> list[int]:
 
 def dead(session: KernelSession) -> bool:
     """Whether the session's kernel is gone, noticed or not."""
-    return session._provisioner.process.returncode is not None
+    return session.provisioner.process.returncode is not None
 
 
 def disk_use(folders: list[Path]) -> tuple[int, int]:

@@ -4,58 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
-from queue import Empty
-from typing import Any, Literal, Self
-
-import zmq
-import zmq.asyncio
-from jupyter_client import AsyncKernelClient, AsyncKernelManager
-from jupyter_client.kernelspec import KernelSpec
+from typing import Any, Literal
 
 from workbench.errors import SandboxError
+from workbench.kernels import exchange
+from workbench.kernels.channel import FLOOD_BYTES, READY_SECONDS, Channel, KernelDied
 from workbench.kernels.collect import Collector
+from workbench.kernels.contract import Branched, Kernel
 from workbench.kernels.environments import Environment
+from workbench.kernels.files import Entry
+from workbench.kernels.forked import CannotFork
 from workbench.kernels.policy import Policy
 from workbench.kernels.provisioners.base import Branching, SandboxProvisioner
+from workbench.kernels.replay import MOST_KEPT, Action, Origin
 from workbench.observation import Observation, Output
 
-Sandbox = Literal["local", "none"]
-SANDBOXES: tuple[Sandbox, ...] = ("local", "none")
-"""``local`` stands behind this machine's walls; ``none`` has no wall at all and must be asked for by that name."""
-PROVISIONERS: dict[str, tuple[str, dict[str, Any]]] = {
+Sandbox = Literal["local", "none", "docker", "e2b"]
+SANDBOXES: dict[Sandbox, tuple[str, dict[str, Any]]] = {
     "local": ("workbench-local", {}),
     "none": ("workbench-local", {"walled": False}),
+    "docker": ("workbench-docker", {}),
+    "e2b": ("workbench-e2b", {}),
 }
-"""The provisioner of each sandbox, and its settings."""
+"""Where a kernel can run: its provisioner, and the settings that make the difference. ``local`` stands behind this
+machine's walls; ``none`` has no wall at all and must be asked for by that name."""
 
-_READY_SECONDS = 60.0
 _INTERRUPT_SECONDS = 5.0
-_QUIET_SECONDS = 3.0
-_REQUEST_SECONDS = 60.0
-_FLOOD_BYTES = 64 * 2**20
-_MESSAGE_BYTES = 32 * 2**20
-_MESSAGES_WAITING = 4
 
 
-class _Manager(AsyncKernelManager):  # type: ignore[misc]
-    """A kernel manager whose kernelspec is made for one session."""
-
-    spec: KernelSpec
-
-    @property
-    def kernel_spec(self) -> KernelSpec:
-        return self.spec
-
-
-class KernelSession:
-    """A kernel of its own for one run.
-
-    Guarantees: one action at a time; what :meth:`execute` returns is bounded; when the kernel dies the session starts
-    another on the same files and says that the memory was lost; when :meth:`close` has returned, nothing the kernel
-    started is alive and its files outside the workspace are gone.
+class KernelSession(Kernel):
+    """A kernel of its own for one run, in any of the sandboxes.
 
     Parameters
     ----------
@@ -63,7 +45,7 @@ class KernelSession:
         A built environment; the kernel's interpreter and packages.
     workspace : Path
         The folder the agent works in; outlives the session.
-    sandbox : {"local", "none"}
+    sandbox : {"local", "none", "docker", "e2b"}
         Where it runs.
     policy : Policy
         What it may use, reach and see.
@@ -85,313 +67,193 @@ class KernelSession:
         self.sandbox = sandbox
         self.policy = policy or Policy()
         self.cell_seconds = cell_seconds
-        self._manager: _Manager | None = None
-        self._client: AsyncKernelClient | None = None
+        self.branched: Branched | None = None
+        self._channel: Channel | None = None
         self._cancelled = asyncio.Event()
-        self._cut_off = False
-        """A message too large to be let in has cost a connection, which never comes back by itself."""
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
+        self._actions: list[Action] = []
+        self._origin: Origin | None = None
 
     @property
-    def _provisioner(self) -> SandboxProvisioner:
-        assert self._manager is not None
-        provisioner: SandboxProvisioner = self._manager.provisioner
-        return provisioner
+    def provisioner(self) -> SandboxProvisioner:
+        """What the kernel runs in; there from :meth:`start` to :meth:`close`."""
+        return self._open.provisioner
 
     @property
     def walls(self) -> list[str]:
         """What stands between the kernel and this machine."""
-        return self._provisioner.walls
+        return self.provisioner.walls
 
     @property
     def missing(self) -> list[str]:
         """What does not stand, each with the reason."""
-        return self._provisioner.missing
+        return self.provisioner.missing
 
     @property
     def inside(self) -> str:
         """The workspace's path as the kernel sees it."""
-        return self._provisioner.inside
+        return self.provisioner.inside
+
+    @property
+    def _open(self) -> Channel:
+        assert self._channel is not None, "the session is closed"
+        return self._channel
 
     async def start(self) -> None:
-        """Start the kernel and wait until it can run code.
-
-        Raises
-        ------
-        SandboxError
-            If it cannot be walled, does not start, or does not answer.
-        """
+        """Start the kernel and wait until it can run code."""
         await self._start()
 
     async def _start(self, branching: Branching | None = None) -> None:
-        # what a hostile kernel sends in one piece must not fill this process's memory
-        context = zmq.asyncio.Context()
-        context.setsockopt(zmq.MAXMSGSIZE, _MESSAGE_BYTES)
-        context.setsockopt(zmq.RCVHWM, _MESSAGES_WAITING)
-        name, settings = PROVISIONERS[self.sandbox]
+        provisioner, settings = SANDBOXES[self.sandbox]
         config = {"environment": self.environment, "policy": self.policy, "workspace": self.workspace, **settings}
         if branching is not None:
             config["branching"] = branching
-        self._manager = _Manager(context=context, shutdown_wait_time=0)
-        self._manager.spec = KernelSpec(
-            argv=[],
-            display_name="workbench",
-            language="python",
-            interrupt_mode="message",
-            metadata={"kernel_provisioner": {"provisioner_name": name, "config": config}},
-        )
+        channel = self._channel = Channel(provisioner, config)
         try:
-            await self._manager.start_kernel()
-            await self._connect()
+            await channel.open()
         except BaseException as error:
-            died = self._why_dead()
+            died = channel.why_dead()
             await self.close()
-            if isinstance(error, TimeoutError | _KernelDied):
-                raise SandboxError(f"the kernel did not answer: {died or f'{_READY_SECONDS:.0f} s passed'}") from None
+            if isinstance(error, TimeoutError | KernelDied):
+                raise SandboxError(f"the kernel did not answer: {died or f'{READY_SECONDS:.0f} s passed'}") from None
             raise
-
-    async def _connect(self) -> None:
-        assert self._manager is not None
-        self._cut_off = False
-        if self._client is not None:
-            self._client.stop_channels()
-        self._client = self._manager.client(context=self._manager.context)
-        self._client.start_channels(hb=False, stdin=False)
-        await asyncio.wait_for(self._ready(), _READY_SECONDS)
-
-    async def _ready(self) -> None:
-        assert self._client is not None
-        # output is lost until the subscription stands, and only the welcome message says that it does
-        while (await self._message(self._client.get_iopub_msg))["msg_type"] != "iopub_welcome":
-            pass
-        request = self._client.kernel_info()
-        while (await self._message(self._client.get_shell_msg))["parent_header"].get("msg_id") != request:
-            pass
-
-    async def _message(self, get: Callable[..., Any]) -> dict[str, Any]:
-        """Return the next message of a channel, or raise when the kernel is dead."""
-        assert self._manager is not None
-        while True:
-            try:
-                message: dict[str, Any] = await get(timeout=1)
-                # what agents can send is not to be trusted to have even a header
-                if (
-                    isinstance(message["parent_header"], dict)
-                    and isinstance(message["content"], dict)
-                    and isinstance(message["msg_type"], str)
-                ):
-                    return message
-                continue
-            except Empty:
-                pass
-            except Exception:
-                # a forged message may fail to parse in any way, and is then no message
-                await asyncio.sleep(0)
-                continue
-            if not await self._manager.is_alive():
-                raise _KernelDied
-
-    def _why_dead(self) -> str:
-        provisioner = getattr(self._manager, "provisioner", None)
-        return provisioner.why_dead() if provisioner is not None else ""
 
     def cancel(self) -> None:
         """Interrupt the action that runs now; its observation says so. Does nothing between actions."""
         self._cancelled.set()
 
     async def execute(self, code: str, *, timeout: float | None = None, on_output: Callable[[Output], None] | None = None) -> Observation:
-        """Run ``code`` as one cell and return everything it showed.
-
-        Parameters
-        ----------
-        code : str
-            A notebook cell: Python, with magics and top-level await.
-        timeout : float, optional
-            Seconds; by default the session's ``cell_seconds``.
-        on_output : callable, optional
-            Called with each output as it arrives.
-
-        Returns
-        -------
-        Observation
-            With status ``ok`` or ``error``; ``timeout``, ``interrupted`` or ``flooded`` where the cell was stopped;
-            ``died`` where the kernel is gone.
-
-        Raises
-        ------
-        SandboxError
-            If a kernel that died cannot be started again.
-        """
-        assert self._client is not None and self._manager is not None
+        """Run ``code`` as one cell and return everything it showed."""
+        channel = self._open
+        if self._origin is None:
+            self._origin = await asyncio.to_thread(Origin.keep, self.workspace, f"o-{secrets.token_hex(4)}")
         collector = Collector(on_output=on_output)
         started = time.monotonic()
         self._cancelled.clear()
         limit = min(timeout or self.cell_seconds, self.cell_seconds)
         status: str = "ok"
         note, lost = "", False
-        listening = asyncio.ensure_future(self._listen(code, collector))
+        running = asyncio.ensure_future(channel.run(code, collector))
         cancelled = asyncio.ensure_future(self._cancelled.wait())
         try:
-            await asyncio.wait({listening, cancelled}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-            if not listening.done():
+            await asyncio.wait({running, cancelled}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            if not running.done():
                 status = "interrupted" if cancelled.done() else "timeout"
                 note = "stopped by the user" if cancelled.done() else f"stopped after {limit:g} s"
-                await self._manager.interrupt_kernel()
-                await asyncio.wait({listening}, timeout=_INTERRUPT_SECONDS)
-            if listening.done():
-                if listening.result() == "flooded":
-                    status, note = "flooded", f"stopped: more than {_FLOOD_BYTES // 2**20} MiB of output"
+                await channel.interrupt()
+                await asyncio.wait({running}, timeout=_INTERRUPT_SECONDS)
+            if running.done():
+                if running.result() == "flooded":
+                    status, note = "flooded", f"stopped: more than {FLOOD_BYTES // 2**20} MiB of output"
             else:
                 note += "; it did not react to the interrupt and was killed"
                 lost = True
-        except _KernelDied:
+        except KernelDied:
             status, lost = "died", True
-            await self._manager.provisioner.wait()
-            note = f"the kernel died: {self._why_dead() or 'unknown reason'}"
+            note = f"the kernel died: {await channel.ended()}"
         except asyncio.CancelledError:
             # the cell must not go on behind its caller's back, nor hold up the next one
-            await self._manager.interrupt_kernel()
-            await asyncio.wait({listening}, timeout=_INTERRUPT_SECONDS)
-            if not listening.done():
-                listening.cancel()
+            await channel.interrupt()
+            await asyncio.wait({running}, timeout=_INTERRUPT_SECONDS)
+            if not running.done():
+                running.cancel()
                 await self.restart()
             raise
         finally:
             cancelled.cancel()
-            if not listening.done():
-                listening.cancel()
-                with contextlib.suppress(asyncio.CancelledError, _KernelDied):
-                    await listening
-        if self._cut_off and not lost:
+            if not running.done():
+                running.cancel()
+                with contextlib.suppress(asyncio.CancelledError, KernelDied):
+                    await running
+        if channel.cut_off and not lost:
             try:
-                await self._connect()
-            except (TimeoutError, _KernelDied):
-                lost, note = True, note or f"the kernel did not answer any more: {self._why_dead() or 'unknown reason'}"
+                await channel.connect()
+            except (TimeoutError, KernelDied):
+                lost, note = True, note or f"the kernel did not answer any more: {channel.why_dead() or 'unknown reason'}"
         if lost:
             await self.restart()
             note += "; it was started again: variables are lost, files are kept"
-        return collector.observation(status, seconds=time.monotonic() - started, note=note, state_lost=lost)
+        observation = collector.observation(status, seconds=time.monotonic() - started, note=note, state_lost=lost)
+        if not lost:
+            self._actions.append(Action.of(code, observation))
+        return observation
 
-    async def _listen(self, code: str, collector: Collector) -> Literal["done", "flooded"]:
-        assert self._client is not None and self._manager is not None
-        # the next cell must run even when this one fails, so the queue is not aborted on error
-        request = self._client.execute(code, allow_stdin=False, stop_on_error=False)
-        replied = asyncio.ensure_future(self._reply(request))
-        coming = asyncio.ensure_future(self._message(self._client.get_iopub_msg))
-        outcome: Literal["done", "flooded"] = "done"
-        try:
-            while True:
-                over = replied.done()
-                await asyncio.wait({coming}, timeout=_QUIET_SECONDS)
-                if not coming.done():
-                    if over:
-                        # a flood can cost the message that says the kernel is idle; the reply says the same
-                        self._cut_off = True
-                        return outcome
-                    continue
-                message = coming.result()
-                coming = asyncio.ensure_future(self._message(self._client.get_iopub_msg))
-                if message["parent_header"].get("msg_id") != request:
-                    continue
-                if message["msg_type"] == "status":
-                    if message["content"].get("execution_state") == "idle":
-                        # a reply too large to be let in never comes
-                        await asyncio.wait({replied}, timeout=_QUIET_SECONDS)
-                        if not replied.done():
-                            self._cut_off = True
-                        elif not collector.failed:
-                            collector.add("error", replied.result())
-                        return outcome
-                elif collector.received <= _FLOOD_BYTES:
-                    collector.add(message["msg_type"], message["content"])
-                    if collector.received > _FLOOD_BYTES:
-                        outcome = "flooded"
-                        await self._manager.interrupt_kernel()
-                else:
-                    collector.dropped += len(str(message["content"].get("text", "")))
-        finally:
-            for task in (replied, coming):
-                task.cancel()
-                # both may end in the same death of the kernel, of which one is heard
-                task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    async def put(self, path: str, data: bytes) -> None:
+        """Write a file of the workspace, with the folders above it."""
+        await self.provisioner.put(path, data)
 
-    async def _reply(self, request: str) -> dict[str, Any]:
-        """Return what the kernel says of the cell: its error too, should no message have brought that."""
-        assert self._client is not None
-        while (message := await self._message(self._client.get_shell_msg))["parent_header"].get("msg_id") != request:
-            pass
-        content: dict[str, Any] = message["content"]
-        return content
+    async def get(self, path: str) -> bytes:
+        """Return a file of the workspace."""
+        return await self.provisioner.get(path)
 
-    async def request(
-        self, kind: str, content: dict[str, Any], buffers: list[bytes] | None = None
-    ) -> tuple[dict[str, Any], list[memoryview]]:
-        """Send a request of the kernel's own, between cells, and return the content and the buffers of the reply.
+    async def entries(self, path: str = ".") -> list[Entry]:
+        """Return what is in a folder of the workspace, sorted by name."""
+        return await self.provisioner.entries(path)
 
-        Raises
-        ------
-        SandboxError
-            If the kernel does not answer; what it says is its own claim in any case.
-        """
-        assert self._client is not None
-        message = self._client.session.msg(f"workbench_{kind}_request", content)
-        self._client.session.send(self._client.shell_channel.socket, message, buffers=buffers or [])
-        request = message["header"]["msg_id"]
-        try:
-            async with asyncio.timeout(_REQUEST_SECONDS):
-                while (reply := await self._message(self._client.get_shell_msg))["parent_header"].get("msg_id") != request:
-                    pass
-        except TimeoutError:
-            raise SandboxError(f"the kernel did not answer a request to {kind}") from None
-        except _KernelDied:
-            raise SandboxError(f"the kernel died: {self._why_dead() or 'unknown reason'}") from None
-        return reply["content"], reply.get("buffers") or []
+    async def push(self, name: str, value: Any) -> None:
+        """Make ``value`` a variable of the kernel's."""
+        await exchange.push(self._open.request, name, value)
+
+    async def pull(self, name: str) -> Any:
+        """Return a copy of a variable of the kernel's."""
+        return await exchange.pull(self._open.request, name)
 
     async def fork(self, workspace: Path) -> KernelSession:
-        """Return a branch: a session of its own that goes on with this kernel's memory and a copy of its files.
-
-        Parameters
-        ----------
-        workspace : Path
-            An empty folder for the branch's files.
-
-        Raises
-        ------
-        CannotFork
-            If the kernel cannot be forked as it is now; this session is untouched.
-        SandboxError
-            If the branch does not come up.
-        """
+        """Return a branch: a kernel of its own that goes on with this one's memory and a copy of its files."""
+        started = time.monotonic()
+        channel = self._open
         branch = KernelSession(self.environment, workspace, sandbox=self.sandbox, policy=self.policy, cell_seconds=self.cell_seconds)
+        not_carried: list[str] = []
 
         async def ask(content: dict[str, Any]) -> dict[str, Any]:
-            return (await self.request("branch", content))[0]
+            answer, _ = await channel.request("workbench_branch_request", content)
+            not_carried.extend(map(str, answer.get("not_carried", [])))
+            return answer
 
-        await branch._start(Branching(self._provisioner, ask))
+        try:
+            if not self.provisioner.can_fork:
+                raise CannotFork(f"sandbox {self.sandbox} cannot fork a kernel with its memory")
+            await branch._start(Branching(self.provisioner, ask))
+        except CannotFork as refused:
+            branch.branched = Branched(by="replay", reason=refused.message)
+            await self._replay_into(branch)
+        else:
+            branch.branched = Branched(by="fork", not_carried=not_carried[:100])
+            branch._origin = self._origin.share() if self._origin is not None else None
+            branch._actions = list(self._actions)
+        branch.branched.seconds = time.monotonic() - started
         return branch
+
+    async def _replay_into(self, branch: KernelSession) -> None:
+        """Lay out the files as they were, and run every action again."""
+        assert branch.branched is not None
+        if self._origin is not None:
+            if self._origin.folder is None:
+                raise SandboxError(
+                    f"no branch can be made: {branch.branched.reason}, and the workspace had more than {MOST_KEPT} bytes to begin with,"
+                    " too much to keep for a replay"
+                )
+            await asyncio.to_thread(self._origin.lay_out, branch.workspace)
+        await branch.start()
+        try:
+            for number, action in enumerate(self._actions, start=1):
+                if diverged := action.compare(number, await branch.execute(action.code)):
+                    branch.branched.diverged.append(diverged)
+        except BaseException:
+            await branch.close()
+            raise
 
     async def restart(self) -> None:
         """Kill the kernel and start another on the same workspace; its variables are lost."""
         await self.close()
+        # from here on a replay begins with the files as they are now
         await self.start()
 
     async def close(self) -> None:
-        """Kill the kernel and all it started, and remove what the session made; safe to call twice."""
-        client, manager = self._client, self._manager
-        self._client = self._manager = None
-        if client is not None:
-            client.stop_channels()
-        if manager is not None:
-            if manager.has_kernel:
-                await manager.shutdown_kernel(now=True)
-            manager.cleanup_connection_file()
-
-
-class _KernelDied(Exception):
-    """The kernel's process is gone."""
+        """Kill the kernel and all it started, and remove what was made for it; safe to call twice."""
+        channel, origin = self._channel, self._origin
+        self._channel = self._origin = None
+        self._actions.clear()
+        if channel is not None:
+            await channel.close()
+        if origin is not None:
+            await asyncio.to_thread(origin.release)

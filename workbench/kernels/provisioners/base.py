@@ -71,6 +71,11 @@ class SandboxProvisioner(KernelProvisionerBase):  # type: ignore[misc]
         self.walls, self.missing = [], []
 
     @property
+    def can_fork(self) -> bool:
+        """Whether a live kernel can be forked with its memory."""
+        return False
+
+    @property
     def inside(self) -> str:
         """The workspace's path as the kernel sees it."""
         return "/workspace"

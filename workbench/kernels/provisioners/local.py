@@ -43,6 +43,11 @@ class LocalProvisioner(SandboxProvisioner):
         return WORKSPACE if self.namespaced else str(self.workspace)
 
     @property
+    def can_fork(self) -> bool:
+        """Whether a live kernel can be forked with its memory."""
+        return isinstance(self.process, ForkedProcess)
+
+    @property
     def namespaced(self) -> bool:
         """Whether the kernel has namespaces, and so paths, of its own."""
         return self.walled and walls.protection().kind == "bubblewrap"
