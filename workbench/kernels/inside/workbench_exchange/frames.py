@@ -59,6 +59,9 @@ def encode(value: Any) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=None)) as writer:
         writer.write_table(table)
+        if not table.num_rows:
+            # a batch, though empty, brings the categories
+            writer.write_batch(pa.record_batch([each.combine_chunks() for each in table.columns], schema=table.schema))
     data: bytes = sink.getvalue().to_pybytes()
     return data
 
@@ -164,7 +167,7 @@ def _series(column: pa.ChunkedArray, dtype: str | None) -> pd.Series[Any]:
     import pandas as pd
 
     if dtype is None:
-        series: pd.Series[Any] = column.to_pandas()
+        series: pd.Series[Any] = column.to_pandas().rename(None)
         return series
     if dtype not in _NULLABLE:
         raise Refused("arrow with a type of pandas that is not known")
