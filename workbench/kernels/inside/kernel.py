@@ -4,6 +4,7 @@ Started by ``launch.py`` behind the walls, as ``kernel.py CONNECTION_FILE``. It 
 """
 
 import asyncio
+import os
 import signal
 import sys
 import types
@@ -119,6 +120,11 @@ def main() -> None:
     shell._showtraceback = lambda kind, value, lines: show_error(
         kind, cut_error(str(value)), [cut_error(line) for line in lines][-MOST_FRAMES:]
     )
+    sys.path.insert(0, os.path.dirname(__file__))
+    from workbench_exchange import handlers
+
+    sys.path.pop(0)
+    handlers.install(app.kernel)
     IOLoop.current().add_callback(wake_on_signals)
     app.start()
 

@@ -58,7 +58,7 @@ def install(kernel: Any) -> None:
                 content = {"status": "error", "message": error.message, "hint": error.hint}
             except BaseException as error:
                 # values run code of their own when they are written, which may raise anything, and a reply is owed
-                content = {"status": "error", "message": f"{type(error).__name__} in the kernel: {_said(error)}", "hint": ""}
+                content = {"status": "error", "message": _said(error), "hint": ""}
             kernel.session.send(stream, reply, content, parent, ident, buffers)
 
         return handle
@@ -69,7 +69,7 @@ def install(kernel: Any) -> None:
 
 def _said(error: BaseException) -> str:
     try:
-        return str(error)[:500]
-    except Exception:
+        return f"{type(error).__name__} in the kernel: {error}"[:500]
+    except BaseException:
         # what an agent's exception says is code of the agent too
-        return "(what it says cannot be shown)"
+        return "an error in the kernel that cannot be shown"
