@@ -39,6 +39,11 @@ class Wire:
         self._messages: asyncio.Queue[tuple[dict[str, Any], int, list[int]]] = asyncio.Queue()
         asyncio.get_running_loop().add_reader(end.fileno(), self._read)
 
+    @property
+    def peer(self) -> int:
+        """The number of the process that connected."""
+        return int(_CREDENTIALS.unpack(self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))[0])
+
     def _read(self) -> None:
         descriptors: list[int] = []
         pid = 0
@@ -284,7 +289,8 @@ class ForkedProcess(SandboxedProcess):
         log, end = os.pipe()
         self._listen_to_log(log)
         try:
-            report, pid, _ = await self._first(wire, "walls")
+            report, _, _ = await self._first(wire, "walls")
+            pid = wire.peer
             self._enter(pid)
             await family.ask(watch=report["number"])
             self.family, self.root = family, root

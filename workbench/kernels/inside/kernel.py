@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 
-sys.path.insert(0, os.path.dirname(__file__))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import branch
 import showing
@@ -21,6 +21,9 @@ from ipykernel.kernelapp import IPKernelApp
 from ipykernel.zmqshell import ZMQInteractiveShell
 from tornado.ioloop import IOLoop
 from traitlets.config import Config
+from workbench_exchange import handlers
+
+HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class Kernel(IPKernelApp):
@@ -69,9 +72,11 @@ LATE_IMPORTS = ()
 
 def serve(connection_file: str) -> None:
     """Serve on ``connection_file`` until killed."""
-    # modules of the workspace can be imported, as in a notebook beside them
-    if "" not in sys.path:
-        sys.path.insert(0, "")
+    # what the agent imports is its own: modules of the workspace, as in a notebook beside them, and none of these
+    for name in [name for name, module in sys.modules.items() if (getattr(module, "__file__", None) or "").startswith(HERE)]:
+        if name != "__main__" and not name.startswith("workbench_exchange"):
+            del sys.modules[name]
+    sys.path[:] = ["", *(path for path in sys.path if path != HERE)]
     while True:
         try:
             run(connection_file)
@@ -92,6 +97,7 @@ def run(connection_file: str) -> None:
     if fresh:
         showing.install(app.shell)
     branch.install(app.kernel)
+    handlers.install(app.kernel)
     IOLoop.current().add_callback(wake_on_signals)
     app.start()
 
