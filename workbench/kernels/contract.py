@@ -184,16 +184,11 @@ class Kernel(ABC):
         """
 
     @abstractmethod
-    async def fork(self, workspace: Path) -> Kernel:
+    async def fork(self) -> Kernel:
         """Return a branch: a kernel of its own that goes on with this one's memory and a copy of its files.
 
         Where memory cannot be forked, the branch is made by running the actions again on the files as they were at the
-        beginning.
-
-        Parameters
-        ----------
-        workspace : Path
-            An empty folder for the branch's files.
+        beginning. Its workspace lies in this process's private folder; whoever takes the branch removes it after closing.
 
         Raises
         ------

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 from workbench.errors import SandboxError
-from workbench.kernels import exchange
+from workbench.kernels import exchange, runtime
 from workbench.kernels.channel import FLOOD_BYTES, READY_SECONDS, Channel, KernelDied
 from workbench.kernels.collect import Collector
 from workbench.kernels.contract import Branched, Kernel
@@ -197,10 +198,11 @@ class KernelSession(Kernel):
         """Return a copy of a variable of the kernel's."""
         return await exchange.pull(self._open.request, name)
 
-    async def fork(self, workspace: Path) -> KernelSession:
+    async def fork(self) -> KernelSession:
         """Return a branch: a kernel of its own that goes on with this one's memory and a copy of its files."""
         started = time.monotonic()
         channel = self._open
+        workspace = runtime.folder(f"w-{secrets.token_hex(4)}")
         branch = KernelSession(self.environment, workspace, sandbox=self.sandbox, policy=self.policy, cell_seconds=self.cell_seconds)
         not_carried: list[str] = []
 
@@ -210,16 +212,20 @@ class KernelSession(Kernel):
             return answer
 
         try:
-            if not self.provisioner.can_fork:
-                raise CannotFork(f"sandbox {self.sandbox} cannot fork a kernel with its memory")
-            await branch._start(Branching(self.provisioner, ask))
-        except CannotFork as refused:
-            branch.branched = Branched(by="replay", reason=refused.message)
-            await self._replay_into(branch)
-        else:
-            branch.branched = Branched(by="fork", not_carried=not_carried[:100])
-            branch._origin = self._origin.share() if self._origin is not None else None
-            branch._actions = list(self._actions)
+            try:
+                if not self.provisioner.can_fork:
+                    raise CannotFork(f"sandbox {self.sandbox} cannot fork a kernel with its memory")
+                await branch._start(Branching(self.provisioner, ask))
+            except CannotFork as refused:
+                branch.branched = Branched(by="replay", reason=refused.message)
+                await self._replay_into(branch)
+            else:
+                branch.branched = Branched(by="fork", not_carried=not_carried[:100])
+                branch._origin = self._origin.share() if self._origin is not None else None
+                branch._actions = list(self._actions)
+        except BaseException:
+            await asyncio.to_thread(shutil.rmtree, workspace, True)
+            raise
         branch.branched.seconds = time.monotonic() - started
         return branch
 
