@@ -168,6 +168,13 @@ def test_series_come_back_as_they_were(name: Any) -> None:
     pd.testing.assert_series_equal(there_and_back(BASE[name]), BASE[name])
 
 
+@pytest.mark.parametrize("name", BASE.columns)
+def test_a_frame_that_came_can_be_written_to(name: Any) -> None:
+    for frame in (there_and_back(BASE), there_and_back(BASE[[name]])):
+        frame.loc[0, name] = frame.loc[2, name]
+        assert frame.loc[0, name] == BASE.loc[2, name]
+
+
 def test_tables_of_others_come_back_as_arrow() -> None:
     table = pa.table({"a": [1, None], "b": [[1], []], "c": [{"x": "y"}, None]})
     assert there_and_back(table).equals(table)

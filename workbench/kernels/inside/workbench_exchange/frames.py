@@ -168,11 +168,13 @@ def _series(column: pa.ChunkedArray, dtype: str | None) -> pd.Series[Any]:
 
     if dtype is None:
         series: pd.Series[Any] = column.to_pandas().rename(None)
-        return series
-    if dtype not in _NULLABLE:
+    elif dtype in _NULLABLE:
+        nullable: Any = pd.api.types.pandas_dtype(dtype)
+        series = pd.Series(nullable.__from_arrow__(column))
+    else:
         raise Refused("arrow with a type of pandas that is not known")
-    nullable: Any = pd.api.types.pandas_dtype(dtype)
-    return pd.Series(nullable.__from_arrow__(column))
+    # what lies on Arrow's memory cannot be written to
+    return series.copy()
 
 
 def _label(label: Any) -> Any:
