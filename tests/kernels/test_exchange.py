@@ -26,8 +26,9 @@ from hypothesis.extra import numpy as npst
 from hypothesis.extra import pandas as pdst
 
 from workbench.errors import SandboxError, UsageError
-from workbench.kernels.exchange import FORMATS, Picture, decode, encode
-from workbench.kernels.inside.workbench_exchange import pictures, plain
+from workbench.kernels import exchange
+from workbench.kernels.exchange import FORMATS, PART, Picture, decode, encode
+from workbench.kernels.inside.workbench_exchange import handlers, pictures, plain
 
 from .tools import memory_growth
 
@@ -410,6 +411,62 @@ def test_no_reader_ever_unpickles(tmp_path: Path) -> None:
     with pytest.raises(SandboxError):
         decode("npy", claims("(1,)", "'|O'", trap))
     assert not list(tmp_path.glob("run"))
+
+
+class Loop:
+    """The kernel's own handlers without a kernel: what they are asked goes straight to them."""
+
+    def __init__(self) -> None:
+        self.user_ns: dict[str, Any] = {}
+        self.shell, self.session, self.shell_handlers = self, self, {}
+        self.push = self.user_ns.update
+        self.asked: list[dict[str, Any]] = []
+        handlers.install(self)
+
+    def send(self, stream: None, kind: str, content: dict[str, Any], parent: dict[str, Any], ident: None, buffers: list[Any]) -> None:
+        self.reply = content, [bytes(each) for each in buffers]
+
+    async def request(self, kind: str, content: dict[str, Any], buffers: list[Any]) -> tuple[dict[str, Any], list[Any]]:
+        self.asked.append(content)
+        self.shell_handlers[kind](None, None, {"content": content, "buffers": buffers})
+        return self.reply
+
+
+@pytest.mark.parametrize(("size", "parts"), [(0, 1), (1, 1), (PART - 1, 1), (PART, 1), (PART + 1, 2), (3 * PART, 3)])
+async def test_a_value_crosses_in_as_many_parts_as_it_needs(size: int, parts: int) -> None:
+    loop = Loop()
+    value = np.random.default_rng(0).bytes(size)
+    await exchange.push(loop.request, "value", value)
+    assert len(loop.asked) == parts
+    assert loop.user_ns == {"value": value}
+    assert await exchange.pull(loop.request, "value") == value
+    assert len(loop.asked) == 2 * parts
+
+
+async def test_a_value_that_changes_on_its_way_arrives_as_it_was() -> None:
+    loop = Loop()
+    loop.user_ns["value"] = bytes(PART + 1)
+
+    async def request(kind: str, content: dict[str, Any], buffers: list[Any]) -> tuple[dict[str, Any], list[Any]]:
+        reply = await loop.request(kind, content, buffers)
+        loop.user_ns["value"] = "another"
+        return reply
+
+    assert await exchange.pull(request, "value") == bytes(PART + 1)
+    assert await exchange.pull(request, "value") == "another"
+
+
+async def test_two_values_at_once_are_never_mixed() -> None:
+    loop = Loop()
+
+    async def request(kind: str, content: dict[str, Any], buffers: list[Any]) -> tuple[dict[str, Any], list[Any]]:
+        if content["offset"] and content["name"] == "first":
+            await exchange.push(loop.request, "second", 2)
+        return await loop.request(kind, content, buffers)
+
+    with pytest.raises(UsageError, match="first cannot be pushed: another value was sent meanwhile"):
+        await exchange.push(request, "first", bytes(2 * PART))
+    assert loop.user_ns == {"second": 2}
 
 
 def test_the_formats_import_nothing_but_the_standard_library() -> None:
