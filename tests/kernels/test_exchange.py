@@ -307,6 +307,16 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes]]] = {
     "arrow of views": ("arrow", lambda: stream(pa.table({"a": pa.array(["a"], pa.string_view())}))),
     "arrow of runs": ("arrow", lambda: stream(pa.table({"a": pa.RunEndEncodedArray.from_arrays(pa.array([2**30], pa.int32()), [1])}))),
     "arrow with text that is none": ("arrow", lambda: stream(pa.table({"a": pa.array(["abcabc"])})).replace(b"abcabc", b"\xff" * 6)),
+    "arrow with a list beyond its items": (
+        "arrow",
+        lambda: stream(pa.table({"a": [[1, 2, 3]]})).replace(struct.pack("<ii", 0, 3), struct.pack("<ii", 0, 3000)),
+    ),
+    "arrow with a category that is not there": (
+        "arrow",
+        lambda: stream(pa.table({"a": pa.DictionaryArray.from_arrays(pa.array([2] * 9, pa.int32()), pa.array([0.5, 1.5, 2.5]))})).replace(
+            struct.pack("<i", 2) * 9, struct.pack("<i", 10**6) * 9
+        ),
+    ),
     "arrow with a pickled type": (
         "arrow",
         lambda: stream(

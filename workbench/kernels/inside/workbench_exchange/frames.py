@@ -232,7 +232,8 @@ def _cost(array: pa.Array) -> int:
         return 200 * len(array) + _cost(array.values)
     if is_a.is_struct(kind):
         return 300 * len(array) + sum(_cost(array.field(at)) for at in range(kind.num_fields))
-    return (8 if is_a.is_primitive(kind) else 60) * len(array)
+    as_object = not is_a.is_primitive(kind) or is_a.is_date(kind) or is_a.is_time(kind)
+    return (60 if as_object else 8) * len(array)
 
 
 def _check_message(message: pa.Message) -> None:
