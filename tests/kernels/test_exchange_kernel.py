@@ -70,6 +70,15 @@ async def test_a_large_array_crosses_in_parts_both_ways(opened: Opener, ds: Envi
     assert raised.value.hint == "ask for more with most="
 
 
+async def test_a_large_value_leaves_no_thread_behind(opened: Opener) -> None:
+    session = await opened()
+    threads = "import threading\nsorted(each.name for each in threading.enumerate())"
+    before = text_of(await session.execute(threads))
+    await session.push("value", bytes(20 * 2**20))
+    await session.pull("value")
+    assert text_of(await session.execute(threads)) == before
+
+
 async def test_a_figure_and_an_image_come_as_pictures(opened: Opener, ds: Environment) -> None:
     session = await opened(ds)
     await session.execute("import matplotlib.pyplot as plt\nfigure, axes = plt.subplots()\naxes.plot([1, 2]);")
