@@ -9,19 +9,12 @@ import pytest
 from workbench.errors import SandboxError, UsageError
 from workbench.kernels import exchange
 from workbench.kernels.environments import Environment
-from workbench.kernels.exchange import Picture, Request
-from workbench.kernels.session import KernelSession
+from workbench.kernels.exchange import Picture
 
 from .conftest import Opener
 from .tools import memory_growth, text_of, told
 
 pytestmark = pytest.mark.walls
-
-
-def through(session: KernelSession) -> Request:
-    """Requests on the shell channel of a live session."""
-
-    return session._open.request
 
 
 FRAME = pd.DataFrame(
@@ -38,61 +31,66 @@ FRAME = pd.DataFrame(
 
 async def test_plain_values_cross_both_ways_without_any_package(opened: Opener) -> None:
     session = await opened()
-    request = through(session)
     value = {"rmse": 0.5, "worst": float("inf"), "names": ["ä", "\ud800", None], "best": (1, True), "large": 2**200}
-    await exchange.push(request, "value", value)
+    await session.push("value", value)
     assert text_of(await session.execute("value['names'][0], value['large'] == 2**200, value['worst']")) == "('ä', True, inf)"
     await session.execute("value['more'] = ('new',)")
-    assert await exchange.pull(request, "value") == {**value, "best": [1, True], "more": ["new"]}
-    await exchange.push(request, "raw", b"")
-    assert await exchange.pull(request, "raw") == b""
+    assert await session.pull("value") == {**value, "best": [1, True], "more": ["new"]}
+    await session.push("raw", b"")
+    assert await session.pull("raw") == b""
     loaded = "import sys\nsorted({'numpy', 'pandas', 'pyarrow', 'matplotlib', 'PIL', 'exchange', 'frames'} & set(sys.modules))"
     assert text_of(await session.execute(loaded)) == "[]"
 
 
 async def test_a_frame_crosses_both_ways(opened: Opener, ds: Environment) -> None:
     session = await opened(ds)
-    request = through(session)
-    await exchange.push(request, "frame", FRAME)
+    await session.push("frame", FRAME)
     assert text_of(await session.execute("type(frame).__name__, frame.index.name, str(frame.dtypes['missing'])")) == (
         "('DataFrame', 'key', 'Int64')"
     )
-    pd.testing.assert_frame_equal(await exchange.pull(request, "frame"), FRAME)
+    pd.testing.assert_frame_equal(await session.pull("frame"), FRAME)
     await session.execute("means = frame.groupby('kind', observed=True)['number'].mean()")
-    means = await exchange.pull(request, "means")
+    means = await session.pull("means")
     assert (means.name, means.to_dict()) == ("number", {"u": 2.0, "v": 2.0})
     await session.execute("import pyarrow\ntable = pyarrow.table({'a': [1, 2]})")
-    assert (await exchange.pull(request, "table")).to_pydict() == {"a": [1, 2]}
+    assert (await session.pull("table")).to_pydict() == {"a": [1, 2]}
 
 
 async def test_a_large_array_crosses_in_parts_both_ways(opened: Opener, ds: Environment) -> None:
     session = await opened(ds)
-    request = through(session)
     array = np.arange(13_000_000, dtype="f8").reshape(1000, 13_000)
-    await exchange.push(request, "array", array)
+    await session.push("array", array)
     observation = await session.execute("array *= 2\narray.shape, float(array[-1, -1])")
     assert text_of(observation) == "((1000, 13000), 25999998.0)", told(observation)
-    pulled = await exchange.pull(request, "array")
+    pulled = await session.pull("array")
     assert pulled.flags.writeable
     np.testing.assert_array_equal(pulled, array * 2)
     with pytest.raises(UsageError, match=r"array cannot be pulled: it has 104000128 bytes, the most is 1000000") as raised:
-        await exchange.pull(request, "array", most=1_000_000)
+        await exchange.pull(session._open.request, "array", most=1_000_000)
     assert raised.value.hint == "ask for more with most="
+
+
+async def test_a_large_value_leaves_no_thread_behind(opened: Opener) -> None:
+    session = await opened()
+    threads = "import threading\nsorted(each.name for each in threading.enumerate())"
+    before = text_of(await session.execute(threads))
+    await session.push("value", bytes(20 * 2**20))
+    await session.pull("value")
+    assert text_of(await session.execute(threads)) == before
 
 
 async def test_a_figure_and_an_image_come_as_pictures(opened: Opener, ds: Environment) -> None:
     session = await opened(ds)
-    request = through(session)
     await session.execute("import matplotlib.pyplot as plt\nfigure, axes = plt.subplots()\naxes.plot([1, 2]);")
     await session.execute("from PIL import Image\nimage = Image.new('RGB', (3, 2), 'red')")
     for name in ("figure", "image"):
-        picture = await exchange.pull(request, name)
+        picture = await session.pull(name)
         assert type(picture) is Picture
         assert picture.startswith(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(UsageError, match="held by no format") as raised:
-        await exchange.pull(request, "axes")
+        await session.pull("axes")
     assert raised.value.hint == "value.figure"
-    await exchange.push(request, "back", picture)
+    await session.push("back", picture)
     observation = await session.execute("back")
     assert "image/png" in observation.outputs[0].data, told(observation)
 
@@ -112,7 +110,7 @@ async def test_what_no_format_holds_is_refused_with_the_reason(opened: Opener, d
     session = await opened(ds)
     await session.execute(code)
     with pytest.raises(UsageError) as raised:
-        await exchange.pull(through(session), "x")
+        await session.pull("x")
     assert said in raised.value.message
 
 
@@ -132,10 +130,9 @@ class Escapes(Figure):
 escapes = Escapes()
 """
     await session.execute(code)
-    request = through(session)
     for name in ("bad", "escapes"):
         with pytest.raises(UsageError, match=f"{name} cannot be pulled") as raised:
-            await exchange.pull(request, name)
+            await session.pull(name)
         assert str(raised.value).isprintable()
         assert len(str(raised.value)) < 1000
     assert text_of(await session.execute("1 + 1")) == "2"
@@ -179,7 +176,7 @@ async def test_a_kernel_that_lies_is_told_from_one_that_answers(opened: Opener, 
     await session.execute(LIES)
     await session.execute(f"x = 1\nlie({lie})")
     with memory_growth() as growth, pytest.raises((SandboxError, UsageError)):
-        await exchange.pull(through(session), "x")
+        await session.pull("x")
     assert growth.bytes < 200 * 2**20
 
 
@@ -187,16 +184,15 @@ async def test_a_kernel_cannot_answer_a_push_with_harm(opened: Opener) -> None:
     session = await opened()
     await session.execute("get_ipython().kernel.shell.push = lambda *_: 1 / 0")
     with pytest.raises(UsageError, match="x cannot be pushed: ZeroDivisionError in the kernel"):
-        await exchange.push(through(session), "x", 1)
+        await session.push("x", 1)
 
 
 async def test_names_are_names(opened: Opener) -> None:
     session = await opened()
-    request = through(session)
     for name in ("", "a b", "class", "a.b", "1", "_workbench_x", "f()"):
         with pytest.raises(UsageError, match="cannot be the name of a variable"):
-            await exchange.push(request, name, 1)
+            await session.push(name, 1)
         with pytest.raises(UsageError, match="cannot be the name of a variable"):
-            await exchange.pull(request, name)
-    await exchange.push(request, "ﬁt", 5)
+            await session.pull(name)
+    await session.push("ﬁt", 5)
     assert text_of(await session.execute("ﬁt, fit")) == "(5, 5)"

@@ -12,7 +12,7 @@ from workbench.errors import SandboxError, UsageError
 from workbench.kernels.inside import workbench_exchange as formats
 from workbench.kernels.inside.workbench_exchange import FORMATS, MOST, PART, Encoded, Picture, Refused
 
-__all__ = ["FORMATS", "MOST", "Encoded", "Picture", "Request", "decode", "encode", "pull", "push"]
+__all__ = ["FORMATS", "MOST", "PART", "Encoded", "Picture", "Request", "decode", "encode", "pull", "push"]
 
 Request = Callable[[str, dict[str, Any], list[Any]], Awaitable[tuple[dict[str, Any], Sequence[Any]]]]
 """Sends a message of a type with content and buffers on the shell channel, and returns content and buffers of its reply."""

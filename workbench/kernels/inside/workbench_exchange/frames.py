@@ -6,10 +6,10 @@ metadata of pandas itself and Arrow's extension types can name code to be run, s
 
 from __future__ import annotations
 
-import json
 import struct
 from typing import TYPE_CHECKING, Any
 
+from . import plain
 from .refused import Refused, is_exactly
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ _NULLABLE = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UI
 """Types of pandas that Arrow's own would come back as something else."""
 _COST = 4
 """A value may take this much more memory as Python sees it than the bytes that may be sent."""
+_MOST_COLUMNS = 100_000
+"""A column takes kilobytes as Python sees it, and fewer than a hundred bytes to claim."""
 _FRAMES = (("pandas", "DataFrame"), ("pandas", "Series"))
 _POLARS = (("polars", "DataFrame"), ("polars", "Series"))
 
@@ -53,9 +55,8 @@ def encode(value: Any) -> bytes:
         table = frame.to_arrow(compat_level=CompatLevel.oldest())
     else:
         table = value
-    for field in table.schema:
-        _check_type(field.type, f"column {field.name!r}")
-    table = _bare(table).unify_dictionaries().replace_schema_metadata({_KEY: json.dumps(about)})
+    _check_schema(table.schema)
+    table = _bare(table).unify_dictionaries().replace_schema_metadata({_KEY: plain.encode(about)})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=None)) as writer:
         writer.write_table(table)
@@ -81,15 +82,14 @@ def decode(data: bytes | bytearray, *, most: int) -> Any:
     for message in pa.ipc.MessageReader.open_stream(buffer):
         _check_message(message)
     with pa.ipc.open_stream(buffer) as reader:
-        for field in reader.schema:
-            _check_type(field.type, "a column")
+        _check_schema(reader.schema)
         metadata = reader.schema.metadata or {}
         table = reader.read_all()
     cost = sum(_cost(chunk) for column in table.columns for chunk in column.chunks) + table.num_rows
     if cost > _COST * most:
         raise Refused(f"a table of {table.num_rows} rows would take about {cost} bytes of memory", "ask for more with most=")
     table.validate(full=True)
-    about = json.loads(metadata.get(_KEY, b'{"kind": "table"}'))
+    about = plain.decode(metadata.get(_KEY, b'{"kind": "table"}'))
     return _bare(table) if about["kind"] == "table" else _to_pandas(table, about)
 
 
@@ -168,11 +168,13 @@ def _series(column: pa.ChunkedArray, dtype: str | None) -> pd.Series[Any]:
 
     if dtype is None:
         series: pd.Series[Any] = column.to_pandas().rename(None)
-        return series
-    if dtype not in _NULLABLE:
+    elif dtype in _NULLABLE:
+        nullable: Any = pd.api.types.pandas_dtype(dtype)
+        series = pd.Series(nullable.__from_arrow__(column))
+    else:
         raise Refused("arrow with a type of pandas that is not known")
-    nullable: Any = pd.api.types.pandas_dtype(dtype)
-    return pd.Series(nullable.__from_arrow__(column))
+    # what lies on Arrow's memory cannot be written to
+    return series.copy()
 
 
 def _label(label: Any) -> Any:
@@ -189,6 +191,13 @@ def _label(label: Any) -> Any:
 def _key(label: Any) -> Any:
     """Return a label as pandas has it."""
     return tuple(_key(each) for each in label) if type(label) is list else _label(label)
+
+
+def _check_schema(schema: pa.Schema) -> None:
+    if len(schema) > _MOST_COLUMNS:
+        raise Refused(f"a table of {len(schema)} columns; the most is {_MOST_COLUMNS}", "an array, or fewer columns")
+    for field in schema:
+        _check_type(field.type, f"column {field.name[:60]!r}")
 
 
 def _check_type(kind: pa.DataType, where: str) -> None:
@@ -223,7 +232,8 @@ def _cost(array: pa.Array) -> int:
         return 200 * len(array) + _cost(array.values)
     if is_a.is_struct(kind):
         return 300 * len(array) + sum(_cost(array.field(at)) for at in range(kind.num_fields))
-    return (8 if is_a.is_primitive(kind) else 60) * len(array)
+    as_object = not is_a.is_primitive(kind) or is_a.is_date(kind) or is_a.is_time(kind)
+    return (60 if as_object else 8) * len(array)
 
 
 def _check_message(message: pa.Message) -> None:

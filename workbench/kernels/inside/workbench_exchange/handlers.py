@@ -47,6 +47,8 @@ class _Exchange:
 def install(kernel: Any) -> None:
     """Let ``kernel``, an ipykernel, answer ``workbench_push_request`` and ``workbench_pull_request``."""
     exchange = _Exchange(kernel)
+    # a send without a copy starts a thread of pyzmq's, which no branch of the kernel could take along
+    kernel.session.copy_threshold = 2 * PART
 
     def serve(reply: str, work: Any) -> Any:
         def handle(stream: Any, ident: Any, parent: dict[str, Any]) -> None:
