@@ -93,7 +93,7 @@ WORK = {
         "import duckdb\nconnection = duckdb.connect()\nconnection.execute('SET threads TO 4')",
         "connection.execute('SELECT count(*) FROM range(2000000) t(a) GROUP BY a % 7').fetchall()[0][0] > 0",
     ),
-    "DuckDB's own connection": ("import duckdb", "duckdb.sql('SELECT sum(range) FROM range(2000000)').fetchone()[0] > 0"),
+    "DuckDB's own connection": ("import duckdb", "duckdb.sql('SELECT sum(range) FROM range(2000000)').fetchall()[0][0] > 0"),
     "DuckDB out of sight": (
         "import duckdb\nclass Hidden:\n    def __init__(self): self.connection = duckdb.connect(); self.connection.execute('SET threads TO 4')\nhidden = [Hidden()]",
         "hidden[0].connection.execute('SELECT count(*) FROM range(2000000) t(a) GROUP BY a % 7').fetchall()[0][0] > 0",
@@ -279,7 +279,7 @@ libc.capset
 attempt('chroot', lambda: (os.chroot('cell'), os.fchdir(top), [os.chdir('..') for _ in range(20)], os.chroot('.'))[0])
 for pid in {pids}:
     for name in ('mem', 'environ', 'maps', 'root', 'cwd', 'fd'):
-        attempt(name, lambda: os.listdir(f'/proc/{{pid}}/{{name}}') if name in ('root', 'cwd', 'fd') else open(f'/proc/{{pid}}/{{name}}', 'rb').read(1))
+        attempt(name, lambda: os.listdir(f'/proc/{{pid}}/{{name}}') if name in ('root', 'cwd') else os.readlink(f'/proc/{{pid}}/fd/0') if name == 'fd' else open(f'/proc/{{pid}}/{{name}}', 'rb').read(1))
     attempt('signal', lambda: os.kill(pid, signal.SIGCONT))
     attempt('trace', lambda: (_ for _ in ()).throw(OSError()) if libc.ptrace(16, pid, 0, 0) else 'traced')
 for where in ('/workspace/secret', '/branches'):

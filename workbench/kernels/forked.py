@@ -120,6 +120,8 @@ class Family:
     def __init__(self, image: Image, wire: Wire, keeper: Ending) -> None:
         self.image, self.keeper = image, keeper
         self.members: list[ForkedProcess] = []
+        self.first: ForkedProcess | None = None
+        """The one whose control group holds the keeper too."""
         self._wire = wire
         self._asking = asyncio.Lock()
         self._answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -244,6 +246,7 @@ class ForkedProcess(SandboxedProcess):
         self._born(report, pid)
         self.family = Family(image, wire, ending)
         self.family.members.append(self)
+        self.family.first = self
 
     async def branch_from(
         self, parent: ForkedProcess, root: str, gate: Path, ask: Callable[[], Awaitable[dict[str, Any]]]
@@ -384,7 +387,9 @@ class ForkedProcess(SandboxedProcess):
             await family.leave(self)
             if self._returncode is None:
                 self.ended(-signal.SIGKILL)
-            if not family.members:
+            if not family.members and family.first is not None:
+                await family.first._end_cgroup()
+            if self is not family.first:
                 await self._end_cgroup()
         for task in self._tasks:
             task.cancel()

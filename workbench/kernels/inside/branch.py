@@ -89,7 +89,20 @@ def settle(app: object, request: dict) -> None:
     for descriptor in (1, 2):
         os.dup2(descriptors[0], descriptor)
     os.close(descriptors[0])
+    mend()
     asyncio.set_event_loop(asyncio.new_event_loop())
+
+
+def mend() -> None:
+    """Let libraries that keep processes at work start them anew; they would wait for those of the kernel."""
+    executors = sys.modules.get("joblib.externals.loky.reusable_executor")
+    if executors is not None:
+        kept.append(executors._executor)
+        executors._executor = None
+    for name in ("multiprocessing.resource_tracker", "joblib.externals.loky.backend.resource_tracker"):
+        tracker = getattr(sys.modules.get(name), "_resource_tracker", None)
+        if tracker is not None:
+            tracker._fd = tracker._pid = None
 
 
 def silence(sockets: list) -> None:

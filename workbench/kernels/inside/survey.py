@@ -13,13 +13,15 @@ import socket
 import struct
 import sys
 import threading
+import time
 from bisect import bisect_right
 
 STARTS_ANEW = re.compile(r"libzmq|openblas|libarrow|jemalloc|libparquet")
 """Libraries that prepare for a fork: tried, each with work in several threads before and after."""
-RUNTIME = re.compile(r"/lib(c|m|pthread|stdc\+\+|gcc_s)[.-]|/ld-linux|/(lib)?python3|\[")
+RUNTIME = re.compile(r"lib(c|m|pthread|stdc\+\+|gcc_s)[.-]|ld-linux|(lib)?python3|\[|$")
 NAMES = {"libgomp": "GNU OpenMP", "libomp": "LLVM OpenMP", "libiomp": "Intel OpenMP", "duckdb": "DuckDB", "libtorch": "PyTorch"}
 MOST_STACK = 64 * 1024
+PATIENCE = 200
 
 
 class Survey:
@@ -76,7 +78,7 @@ def waiting_libraries() -> list:
     known = {os.getpid(), *(thread.native_id for thread in threading.enumerate())}
     regions = executable_regions()
     owners = {owner_of(int(task), regions) for task in os.listdir("/proc/self/task") if int(task) not in known}
-    return sorted(owner for owner in owners if not STARTS_ANEW.search(owner))
+    return sorted(owner for owner in owners if owner and not STARTS_ANEW.search(owner))
 
 
 def calm_duckdb(variables: dict, found: Survey) -> None:
@@ -104,25 +106,31 @@ def executable_regions() -> list:
 
 
 def owner_of(task: int, regions: list) -> str:
-    """Return the library that a thread runs the code of: the outermost on its stack but for those of the language."""
+    """Return the library that a thread runs the code of, the outermost on its stack; empty for one that has ended."""
     try:
         name = open(f"/proc/self/task/{task}/comm").read().strip()
         if STARTS_ANEW.search(name) or name.startswith("ZMQbg"):
             return "libzmq" if name.startswith("ZMQbg") else name
         fields = open(f"/proc/self/task/{task}/syscall").read().split()
+        for _ in range(PATIENCE):
+            if fields != ["running"]:
+                break
+            # those of OpenBLAS and OpenMP run on for a moment in the hope of more work
+            time.sleep(0.001)
+            fields = open(f"/proc/self/task/{task}/syscall").read().split()
         pointer = int(fields[-2], 16)
-    except (OSError, ValueError, IndexError):
-        # it ended meanwhile, or it runs right now
-        return "a library at work" if os.path.exists(f"/proc/self/task/{task}") else "jemalloc"
+    except OSError:
+        return ""
+    except (ValueError, IndexError):
+        return "a library at work"
     starts = [start for start, _, _ in regions]
     outermost = ""
     for (word,) in struct.iter_unpack("Q", ctypes.string_at(pointer, stack_left(pointer))):
         place = bisect_right(starts, word) - 1
         if place >= 0 and word < regions[place][1]:
-            path = regions[place][2]
-            if path and not RUNTIME.search(path):
-                outermost = path
-    return os.path.basename(outermost) or "an unknown library"
+            file = os.path.basename(regions[place][2])
+            outermost = outermost if RUNTIME.match(file) else file
+    return outermost or "an unknown library"
 
 
 def stack_left(pointer: int) -> int:
