@@ -144,7 +144,7 @@ def plan(
         ),
         agents.make(agent),
         "none" if sandbox == "none" else "local",
-        environments.find(folder.task.environment.name),
+        staging.environment_of(folder),
         limits,
         store if isinstance(store, Store) else Store(store),
         epoch,
@@ -286,7 +286,7 @@ async def _work(given: Plan, workspace: Path, result: _Result, emit: Callable[..
         given.environment,
         workspace,
         sandbox=given.sandbox,
-        policy=staging.policy_of(task),
+        policy=staging.policy_of(task, given.environment),
         cell_seconds=task.environment.cell_seconds,
     )
     async with kernel:
