@@ -157,7 +157,7 @@ def extend(environment: Environment, packages: Sequence[str]) -> Environment:
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{lock}.lock"):
         if not lock.is_file():
-            locks.resolve(asked, lock, python=python, like=environment.lock)
+            locks.resolve(f"{', '.join(packages)} in environment {environment.name}", asked, lock, python=python, like=environment.lock)
     more = {"system": environment.system, "limits": environment.limits, "preload": environment.preload}
     return _of(environment.name, environment.definition, lock, asked, **more)
 
@@ -187,7 +187,14 @@ def lock(name: str, *, upgrade: bool = False) -> Path:
         f"# To resolve it anew: workbench environments lock {said.name}\n"
     )
     like = file if file.is_file() and not upgrade else None
-    locks.resolve(said.packages, file, python=definition.lowest_python(said.python), like=like, header=header)
+    locks.resolve(
+        f"the packages of environment {said.name}",
+        said.packages,
+        file,
+        python=definition.lowest_python(said.python),
+        like=like,
+        header=header,
+    )
     return file
 
 

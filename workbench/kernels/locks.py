@@ -112,13 +112,15 @@ def unmet(packages: Iterable[str], pins: Iterable[Requirement]) -> list[str]:
     return found
 
 
-def resolve(packages: Sequence[str], lock: Path, *, python: str, like: Path | None = None, header: str = "") -> None:
+def resolve(what: str, packages: Sequence[str], lock: Path, *, python: str, like: Path | None = None, header: str = "") -> None:
     """Write ``lock``: every package that ``packages`` need, for every platform, from ``python`` on.
 
     Parameters
     ----------
+    what : str
+        What the packages are, for the message of an error.
     packages : sequence of str
-        What is asked for.
+        With their version ranges.
     lock : Path
         The file to write; it is replaced when all is known, never before.
     python : str
@@ -149,7 +151,7 @@ def resolve(packages: Sequence[str], lock: Path, *, python: str, like: Path | No
             cwd=folder,
         )
         if done.returncode:
-            message = f"cannot resolve {', '.join(packages)}: {_reason(done.stderr)}"
+            message = f"{what} cannot be resolved: {_reason(done.stderr)}"
             if done.returncode == _NO_SOLUTION:
                 raise UsageError(message, hint="mend the names or versions in packages")
             raise SandboxError(message, hint="check the network and the package index, then try again")
