@@ -210,7 +210,8 @@ def run(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
 
 async def run_async(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
     """Like :func:`run`, for use in an event loop of your own."""
-    return await execute(plan(task, **options))
+    # a task's packages may have to be resolved first, which asks the package index
+    return await execute(await asyncio.to_thread(plan, task, **options))
 
 
 async def execute(given: Plan) -> RunResult:

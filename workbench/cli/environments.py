@@ -33,13 +33,10 @@ def list_(as_json: JsonOption = False) -> None:
 
     rows: list[dict[str, Any]] = []
     table = Table("environment", "python", "built", "holds")
-    for name in environments.names():
-        try:
-            found = environments.find(name)
-        except UsageError as error:
-            # one that is broken, perhaps the user's own, does not hide the others
-            rows.append({"name": name, "error": str(error)})
-            table.add_row(name, "", "[red]broken[/]", escape(str(error)))
+    for name, found in environments.every().items():
+        if isinstance(found, UsageError):
+            rows.append({"name": name, "error": str(found)})
+            table.add_row(name, "", "[red]broken[/]", escape(str(found)))
         else:
             rows.append(_row(found))
             table.add_row(name, escape(rows[-1]["python"]), "yes" if found.built else "no", escape(environments.describe(found)))

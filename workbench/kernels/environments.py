@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -103,7 +104,7 @@ def find(name: str) -> Environment:
     if version not in SpecifierSet(said.python):
         raise UsageError(f"environment {said.name} takes Python {said.python}, this is {version}", hint="run workbench with another Python")
     lock = folder / said.lock
-    remedy = f"workbench environments lock {name}"
+    remedy = f"workbench environments lock {shlex.quote(name)}"
     try:
         pins = locks.parse(lock.read_text(encoding="utf-8"))
     except (UsageError, OSError, UnicodeDecodeError) as error:
@@ -129,6 +130,23 @@ def names() -> list[str]:
     True
     """
     return list(definition.folders())
+
+
+def every() -> dict[str, Environment | UsageError]:
+    """Return every environment by name, or what is wrong with it: one that is broken does not hide the others.
+
+    Examples
+    --------
+    >>> isinstance(every()["python-min"], Environment)
+    True
+    """
+    found: dict[str, Environment | UsageError] = {}
+    for name in names():
+        try:
+            found[name] = find(name)
+        except UsageError as error:
+            found[name] = error
+    return found
 
 
 def extend(environment: Environment, packages: Sequence[str]) -> Environment:
