@@ -267,7 +267,7 @@ async def execute(given: Plan) -> RunResult:
 
 async def _prepare(given: Plan) -> Prepared | None:
     await asyncio.to_thread(environments.build, given.environment)
-    staging.check_environment(given.task, given.environment)
+    await asyncio.to_thread(staging.check_environment, given.task, given.environment)
     if given.task.submission is None:
         return None
     return await staging.prepare(given.folder, given.environment, walled=given.sandbox != "none")

@@ -99,6 +99,12 @@ class TestResolve:
         assert "network" in raised.value.hint
         assert list(tmp_path.iterdir()) == []
 
+    def test_a_lock_that_cannot_be_written_says_so(self, tmp_path: Path) -> None:
+        (tmp_path / "requirements.lock").mkdir()
+        with pytest.raises(UsageError, match=r"requirements\.lock cannot be written: Is a directory"):
+            locks.resolve("the packages of a test", ["six==1.17.0"], tmp_path / "requirements.lock", python="3.11")
+        assert [path.name for path in tmp_path.iterdir()] == ["requirements.lock"]
+
     def test_a_project_around_it_has_no_say(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "uv.toml").write_text('exclude-newer = "2001-01-01"\n')
         monkeypatch.chdir(tmp_path)

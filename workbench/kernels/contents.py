@@ -10,7 +10,6 @@ from importlib.machinery import PathFinder
 from importlib.metadata import distributions
 from pathlib import Path
 
-from packaging.utils import canonicalize_name
 
 from workbench.errors import SandboxError
 from workbench.kernels.locks import parse_package
@@ -18,13 +17,12 @@ from workbench.kernels.locks import parse_package
 
 def lacking_packages(site_packages: Path, packages: Iterable[str]) -> list[str]:
     """Return those of ``packages`` that are not installed, each with the version that is there instead."""
-    there = {canonicalize_name(found.name): found.version for found in distributions(path=[str(site_packages)])}
     lacking = []
     for text in packages:
         package = parse_package(text)
         if package.marker is not None and not package.marker.evaluate():
             continue
-        version = there.get(canonicalize_name(package.name))
+        version = next((found.version for found in distributions(name=package.name, path=[str(site_packages)])), None)
         if version is None:
             lacking.append(text)
         elif not package.specifier.contains(version, prereleases=True):

@@ -41,16 +41,21 @@ def _python(text: str) -> str:
     return text
 
 
-def _limits(table: Any) -> Any:
-    """Read sizes such as ``512M``; the rest is for :class:`Limits` itself to say."""
+def _limits(table: Any) -> Limits:
     if not isinstance(table, dict):
-        return table
-    if unknown := set(table) - set(Limits.__dataclass_fields__):
-        raise ValueError(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(Limits.__dataclass_fields__)}")
-    try:
-        return {name: parse_size(value) if isinstance(value, str) else value for name, value in table.items()}
-    except UsageError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError("must be a table")
+    read = {}
+    for name, value in table.items():
+        if name not in Limits.__dataclass_fields__:
+            raise ValueError(f"{name} is unknown; there are {', '.join(Limits.__dataclass_fields__)}")
+        try:
+            number = parse_size(value) if isinstance(value, str) else value
+        except UsageError as error:
+            raise ValueError(f"{name}: {error}") from None
+        if not isinstance(number, int) or isinstance(number, bool) or number <= 0:
+            raise ValueError(f"{name} is {value!r}, and must be a whole number above 0, or a size such as 512M")
+        read[name] = number
+    return Limits(**read)
 
 
 class Definition(BaseModel):

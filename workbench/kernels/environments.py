@@ -107,7 +107,9 @@ def find(name: str) -> Environment:
     remedy = f"workbench environments lock {shlex.quote(name)}"
     try:
         pins = locks.parse(lock.read_text(encoding="utf-8"))
-    except (UsageError, OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UsageError(f"{lock} cannot be read: {error.strerror}", hint=remedy) from None
+    except (UsageError, UnicodeDecodeError) as error:
         raise UsageError(f"{lock}: {error}", hint=remedy) from None
     if unmet := locks.unmet(said.packages, pins):
         raise UsageError(f"{lock} is out of date: {'; '.join(unmet)}", hint=remedy)

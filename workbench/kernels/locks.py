@@ -133,7 +133,7 @@ def resolve(what: str, packages: Sequence[str], lock: Path, *, python: str, like
     Raises
     ------
     UsageError
-        If no set of versions satisfies all of them; the message holds uv's reason.
+        If no set of versions satisfies all of them, where the message holds uv's reason, or ``lock`` cannot be written.
     SandboxError
         If the package index cannot be asked.
     """
@@ -156,11 +156,12 @@ def resolve(what: str, packages: Sequence[str], lock: Path, *, python: str, like
                 raise UsageError(message, hint="mend the names or versions in packages")
             raise SandboxError(message, hint="check the network and the package index, then try again")
         text = header + made.read_text(encoding="utf-8")
-    lock.parent.mkdir(parents=True, exist_ok=True)
     making = lock.with_name(f"{lock.name}.{secrets.token_hex(4)}")
     try:
         making.write_text(text, encoding="utf-8")
         making.replace(lock)
+    except OSError as error:
+        raise UsageError(f"{lock} cannot be written: {error.strerror}", hint="copy its folder to a place of your own") from None
     finally:
         making.unlink(missing_ok=True)
 
