@@ -10,7 +10,6 @@ from importlib.machinery import PathFinder
 from importlib.metadata import distributions
 from pathlib import Path
 
-
 from workbench.errors import SandboxError
 from workbench.kernels.locks import parse_package
 
