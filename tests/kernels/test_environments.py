@@ -254,6 +254,7 @@ class TestExtend:
         assert extended[0] == extended[1]
         assert (extended[0].name, extended[0].limits, extended[0].definition) == (base.name, base.limits, base.definition)
         assert len({base.hash, extended[0].hash}) == len({base.prefix, extended[0].prefix}) == 2
+        assert list(extended[0].lock.parent.iterdir()) == [extended[0].lock]
         assert extended[0].lock.is_relative_to(paths.cache())
 
     def test_a_base_that_changed_is_resolved_again(self, definitions: Path, monkeypatch: pytest.MonkeyPatch) -> None:

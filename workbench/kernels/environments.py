@@ -173,9 +173,10 @@ def extend(environment: Environment, packages: Sequence[str]) -> Environment:
         return replace(environment, packages=tuple(asked))
     python = definition.lowest_python(definition.load(environment.definition).python)
     key = hashlib.sha256("\0".join([base, python, *asked]).encode()).hexdigest()[:16]
-    lock = paths.cache() / "locks" / f"{environment.name}-{key}.lock"
+    # alone in its folder, which is what a builder of images sends to its engine
+    lock = paths.cache() / "locks" / f"{environment.name}-{key}" / environment.lock.name
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{lock}.lock"):
+    with FileLock(f"{lock.parent}.lock"):
         if not lock.is_file():
             locks.resolve(f"{', '.join(packages)} in environment {environment.name}", asked, lock, python=python, like=environment.lock)
     more = {"system": environment.system, "limits": environment.limits, "preload": environment.preload}
