@@ -19,7 +19,7 @@ GOOD = """
 name = "mine"
 summary = "for a test"
 python = ">=3.11"
-packages = ["ipykernel>=7"]
+packages = ["ipykernel>=7", "Matplotlib_Inline", "sandlock"]
 """
 
 
@@ -102,9 +102,13 @@ class TestLoad:
         ],
     )
     def test_packages_are_names_and_versions(self, tmp_path: Path, package: str, says: str) -> None:
-        folder = write(tmp_path, "mine", GOOD.replace("ipykernel>=7", package))
-        with pytest.raises(UsageError, match=rf"packages\.0: .*{says}"):
+        folder = write(tmp_path, "mine", GOOD.replace('"sandlock"', f'"sandlock", "{package}"'))
+        with pytest.raises(UsageError, match=rf"packages\.3: .*{says}"):
             load(folder)
+
+    def test_packages_hold_what_a_kernel_is_started_with(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"packages: .*must hold ipykernel, sandlock too"):
+            load(write(tmp_path, "mine", GOOD.replace("ipykernel>=7", "numpy").replace("sandlock", "numpy<3")))
 
     @pytest.mark.parametrize("python", ["three", "<3", "==2.7.*"])
     def test_some_python_3_must_do(self, tmp_path: Path, python: str) -> None:

@@ -18,12 +18,15 @@ from workbench.kernels.environments import Environment, build, describe, every, 
 from workbench.kernels.limits import Limits
 
 HASH = "--hash=sha256:" + "0" * 64
-LOCK = "\n".join(f"{pin} {HASH}" for pin in ("ipykernel==7.1.0", "sandlock==0.9.1", "polars==1.2", "numpy==2.4.6")) + "\n"
+LOCK = (
+    "\n".join(f"{pin} {HASH}" for pin in ("ipykernel==7.1.0", "matplotlib-inline==0.2.1", "sandlock==0.9.1", "polars==1.2", "numpy==2.4.6"))
+    + "\n"
+)
 GOOD = """
 name = "mine"
 summary = "for a test"
 python = ">=3.11"
-packages = ["ipykernel>=7", "sandlock; sys_platform == 'linux'", "polars[all]>=1", "Numpy"]
+packages = ["ipykernel>=7", "matplotlib-inline", "sandlock; sys_platform == 'linux'", "polars[all]>=1", "Numpy"]
 """
 
 
@@ -57,7 +60,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones(name: str) -> None:
 
 def test_a_definition_is_read(definitions: Path) -> None:
     environment = find("mine")
-    assert environment.packages == ("ipykernel>=7", "sandlock; sys_platform == 'linux'", "polars[all]>=1", "Numpy")
+    assert environment.packages == ("ipykernel>=7", "matplotlib-inline", "sandlock; sys_platform == 'linux'", "polars[all]>=1", "Numpy")
     assert not environment.built
     assert names() == ["mine"]
 
@@ -70,7 +73,8 @@ def test_a_definition_is_read(definitions: Path) -> None:
         ('name = "mine"', ""),
         ('python = ">=3.11"', 'python = "three"'),
         ('"ipykernel>=7", ', "7, "),
-        ('["ipykernel>=7", "sandlock; sys_platform == \'linux\'", "polars[all]>=1", "Numpy"]', "[]"),
+        ('"matplotlib-inline", ', ""),
+        ('["ipykernel>=7", "matplotlib-inline", ', "[] #"),
         ('summary = "for a test"', 'lock = "no-such.lock"\nsummary = ""'),
         ("for a test", "\udcff"),
         ('name = "mine"', 'name = "yours"'),
@@ -296,12 +300,15 @@ class TestLock:
         environments.lock("mine", upgrade=True)
         assert given["like"] is None
 
-    def test_need_not_be_there_before(self, definitions: Path) -> None:
-        small = GOOD.replace('"ipykernel>=7", "sandlock; sys_platform == \'linux\'", "polars[all]>=1", "Numpy"', '"six==1.17.0"')
-        (definitions / "mine" / "environment.toml").write_text(small)
-        (definitions / "mine" / "requirements.lock").unlink()
+    @pytest.mark.parametrize("before", [None, "<<<<<<< ours", LOCK.replace("2.4.6", "0.0.1")], ids=["none", "broken", "no such versions"])
+    def test_need_not_be_sound_before(self, definitions: Path, before: str | None) -> None:
+        (definitions / "mine" / "environment.toml").write_text(GOOD.replace("polars[all]>=1", "six==1.17.0").replace("Numpy", "iniconfig"))
+        file = definitions / "mine" / "requirements.lock"
+        file.unlink()
+        if before is not None:
+            file.write_text(before)
         environments.lock("mine")
-        assert find("mine").packages == ("six==1.17.0",)
+        assert find("mine").packages[-2:] == ("six==1.17.0", "iniconfig")
         assert sorted(path.name for path in (definitions / "mine").iterdir()) == ["environment.toml", "requirements.lock"]
 
 

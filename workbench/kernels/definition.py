@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from workbench import paths
@@ -17,6 +18,8 @@ from workbench.kernels.limits import Limits, parse_size
 from workbench.kernels.locks import parse_package
 
 FILE = "environment.toml"
+PLUMBING = ("ipykernel", "matplotlib-inline", "sandlock")
+"""Packages that every environment holds for the kernel's own sake."""
 _DOCS = "docs/environments.md describes every field"
 
 
@@ -26,6 +29,13 @@ def _package(text: str) -> str:
     except UsageError as error:
         raise ValueError(str(error)) from None
     return text
+
+
+def _with_plumbing(packages: list[str]) -> list[str]:
+    named = {canonicalize_name(parse_package(each).name) for each in packages}
+    if missing := [name for name in PLUMBING if name not in named]:
+        raise ValueError(f"must hold {', '.join(missing)} too, which the kernel is started with")
+    return packages
 
 
 Package = Annotated[str, AfterValidator(_package)]
@@ -71,7 +81,7 @@ class Definition(BaseModel):
     """A version specifier, for example ``>=3.11,<3.14``."""
     lock: str = Field(default="requirements.lock", pattern=r"^[^/\x00]+$")
     """Name of the file with every package, its version and its hashes; in the same folder."""
-    packages: list[Package] = Field(min_length=1)
+    packages: Annotated[list[Package], AfterValidator(_with_plumbing)]
     """What the lock was resolved from."""
     system: list[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+.-]+$")]] = Field(default_factory=list)
     """Debian packages beside Python's own."""

@@ -24,10 +24,6 @@ _DONE = "complete"
 """Name of the marker file that is written last, so that a build cut short is never taken for an environment."""
 
 
-_PLUMBING = ("ipykernel", "matplotlib-inline", "sandlock")
-"""Packages that every environment holds for the kernel's own sake."""
-
-
 @dataclass(frozen=True)
 class Environment:
     """A definition of an environment and where its build lives on this machine.
@@ -207,16 +203,23 @@ def lock(name: str, *, upgrade: bool = False) -> Path:
         f"# Every package of the environment {said.name}, resolved from the packages in {definition.FILE}; do not edit.\n"
         f"# To resolve it anew: workbench environments lock {said.name}\n"
     )
-    like = file if file.is_file() and not upgrade else None
     locks.resolve(
         f"the packages of environment {said.name}",
         said.packages,
         file,
         python=definition.lowest_python(said.python),
-        like=like,
+        like=None if upgrade or not _readable(file) else file,
         header=header,
     )
     return file
+
+
+def _readable(lock: Path) -> bool:
+    try:
+        locks.parse(lock.read_text(encoding="utf-8"))
+    except (UsageError, OSError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def describe(environment: Environment) -> str:
@@ -228,7 +231,7 @@ def describe(environment: Environment) -> str:
     True
     """
     names = sorted({locks.parse_package(package).name for package in environment.packages})
-    named = ", ".join(name for name in names if name not in _PLUMBING)
+    named = ", ".join(name for name in names if name not in definition.PLUMBING)
     return f"Python {sys.version_info.major}.{sys.version_info.minor}" + (f" with {named}" if named else " and its standard library")
 
 
