@@ -144,7 +144,7 @@ def plan(
         ),
         agents.make(agent),
         "none" if sandbox == "none" else "local",
-        environments.find(folder.task.environment.name),
+        staging.environment_of(folder),
         limits,
         store if isinstance(store, Store) else Store(store),
         epoch,
@@ -210,7 +210,8 @@ def run(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
 
 async def run_async(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
     """Like :func:`run`, for use in an event loop of your own."""
-    return await execute(plan(task, **options))
+    # a task's packages may have to be resolved first, which asks the package index
+    return await execute(await asyncio.to_thread(plan, task, **options))
 
 
 async def execute(given: Plan) -> RunResult:
@@ -266,7 +267,7 @@ async def execute(given: Plan) -> RunResult:
 
 async def _prepare(given: Plan) -> Prepared | None:
     await asyncio.to_thread(environments.build, given.environment)
-    staging.check_environment(given.task, given.environment)
+    await asyncio.to_thread(staging.check_environment, given.task, given.environment)
     if given.task.submission is None:
         return None
     return await staging.prepare(given.folder, given.environment, walled=given.sandbox != "none")
@@ -286,7 +287,7 @@ async def _work(given: Plan, workspace: Path, result: _Result, emit: Callable[..
         given.environment,
         workspace,
         sandbox=given.sandbox,
-        policy=staging.policy_of(task),
+        policy=staging.policy_of(task, given.environment),
         cell_seconds=task.environment.cell_seconds,
     )
     async with kernel:

@@ -14,6 +14,9 @@ import typer
 
 import workbench as wb
 from workbench.cli.app import app
+from workbench.kernels import environments
+from workbench.kernels.definition import Definition, load
+from workbench.kernels.limits import Limits
 from workbench.messages import Attempt
 from workbench.models.base import ModelError
 from workbench.notebook.magics import WorkbenchMagics
@@ -150,6 +153,24 @@ def test_the_worked_example_is_a_sound_task(tmp_path: Path, monkeypatch: pytest.
         assert (result.status, result.success, result.score and result.score.value) == ("completed", False, 0.25)
     monkeypatch.delenv("WORKBENCH_TASKS")
     assert wb.run(str(folder), model="nop", variant=chosen, store=store).task == "data-science/messy-dates"
+
+
+# --- environments.md ---
+
+
+def test_every_field_of_an_environment_is_described() -> None:
+    described = sections(read("environments.md"))
+    assert [name for name, _ in table(described["environment.toml"])] == list(Definition.model_fields)
+    assert [name for name, _ in table(described["[limits]"])] == list(Limits.__dataclass_fields__)
+
+
+def test_the_environment_of_the_example_can_be_read(tmp_path: Path) -> None:
+    (text,) = re.findall(r"^`geo/environment.toml`:\n\n```toml\n(.*?)^```$", read("environments.md"), flags=re.MULTILINE | re.DOTALL)
+    (tmp_path / "geo").mkdir()
+    (tmp_path / "geo" / "environment.toml").write_text(text)
+    definition = load(tmp_path / "geo")
+    plumbing = list(environments.find("python-min").packages)
+    assert definition.packages[: len(plumbing)] == plumbing
 
 
 # --- cli.md ---

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -18,7 +19,7 @@ import workbench as wb
 from tests.loopback import Loopback, RateLimit, Say, ServerError, SlowFirstByte
 from tests.made import SOLVED, TASK, make_task, playing
 from workbench import paths, runner
-from workbench.errors import UsageError, WorkbenchError
+from workbench.errors import TaskError, UsageError, WorkbenchError
 
 pytestmark = pytest.mark.walls
 
@@ -252,6 +253,31 @@ def test_a_plan_resolves_everything_without_starting(task, store_path):
     assert plan.model.name == "oracle" and plan.limits.steps == 6
     with pytest.raises(UsageError):
         runner.plan(task, model="oracle", timeout=-1, store=store_path)
+
+
+def test_a_task_has_the_packages_it_adds(tmp_path, minimal, store_path):
+    folder = make_task(tmp_path, task=TASK.replace('name = "python-min"', 'name = "python-min"\npackages = ["six<1.17"]'))
+    uses = "```python\nimport six\nprint(six.__version__)\nopen('answer.txt', 'w').write('42')\n```"
+    result = asyncio.run(wb.run_async(str(folder), model=playing(uses, "<done/>"), store=store_path))
+    assert (result.status, result.success) == ("completed", True)
+    assert "1.16.0" in wb.store(store_path).rows("SELECT outputs FROM observations")[0]["outputs"]
+
+
+def test_a_package_that_does_not_exist_is_found_before_anything_starts(tmp_path, store_path):
+    folder = make_task(tmp_path, task=TASK.replace('name = "python-min"', 'name = "python-min"\npackages = ["six-of-one"]'))
+    with pytest.raises(TaskError, match=r"task data-science/made: six-of-one in environment python-min cannot be resolved"):
+        wb.run(str(folder), model="nop", store=store_path)
+    assert not Path(store_path).exists()
+
+
+def test_a_package_that_is_gone_ends_the_run_before_the_model_is_asked(tmp_path, minimal, store_path):
+    folder = make_task(tmp_path)
+    broken = replace(minimal, preload=("no_such_module",))
+    plan = runner.plan(str(folder), model="nop", store=store_path)
+    plan.environment = broken
+    result = asyncio.run(runner.execute(plan))
+    assert (result.status, result.steps, result.error.kind) == ("error", 0, "sandbox")
+    assert "environment python-min lacks no_such_module" in result.error.message
 
 
 def test_a_task_with_a_variant_says_which(tmp_path, minimal, store_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,17 @@ def test_what_could_never_work_is_found_before_a_run(make_task: MakeTask, more: 
     with pytest.raises(TaskError, match=r"task\.toml: ") as caught:
         make_task(more, submission=submission, metric=metric)
     assert field in caught.value.message
+
+
+@pytest.mark.parametrize("package", ["numpy @ https://example.org/n.whl", "./n.whl", "-r x.txt", "--pre", "numpy==", ""])
+def test_added_packages_are_names_and_versions(make_task: MakeTask, package: str) -> None:
+    with pytest.raises(TaskError, match=r"environment\.packages\.0: "):
+        make_task(environment=f"[environment]\npackages = ['{package}']\n")
+
+
+def test_added_packages_may_have_extras_and_markers(make_task: MakeTask) -> None:
+    packages = ["numpy<2.4", "polars[excel]>=1,<2", "pywin32; sys_platform == 'win32'"]
+    assert make_task(environment=f"[environment]\npackages = {json.dumps(packages)}\n").task.environment.packages == packages
 
 
 def test_a_memory_that_is_no_size_is_found_before_a_run(make_task: MakeTask) -> None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import shutil
 import subprocess
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.tasks.conftest import MakeTask
-from workbench.errors import TaskError
-from workbench.kernels import environments
+from workbench.errors import SandboxError, TaskError
+from workbench.kernels import environments, locks
 from workbench.kernels.environments import Environment
 from workbench.tasks import staging
 from workbench.tasks.folder import TaskFolder
-from workbench.tasks.staging import Prepared, prepare, stage
+from workbench.tasks.staging import Prepared, check_environment, environment_of, limits_of, prepare, stage
 
 PREPARE = "[prepare]\nscript = 'prepare.py'\n"
 MAKES = """
@@ -47,6 +49,90 @@ def staged(folder: TaskFolder, prepared: Prepared, to: Path) -> dict[str, bytes]
 
 def left_in(cache: Path) -> list[str]:
     return sorted(path.name for path in (cache / "tasks").iterdir() if not path.name.endswith(".lock"))
+
+
+class TestEnvironmentOf:
+    def test_is_the_one_the_task_names(self, make_task: MakeTask, unbuilt: Environment) -> None:
+        assert environment_of(make_task()) == unbuilt
+
+    def test_holds_the_packages_the_task_adds(self, make_task: MakeTask, unbuilt: Environment) -> None:
+        folder = make_task(environment="[environment]\nname = 'python-min'\npackages = ['six<1.17']\n")
+        extended = environment_of(folder)
+        assert (extended.name, extended.packages[-1]) == ("python-min", "six<1.17")
+        assert extended.prefix != unbuilt.prefix
+
+    def test_may_be_a_folder_of_the_task(self, make_task: MakeTask, unbuilt: Environment) -> None:
+        folder = make_task(environment="[environment]\nname = './geo'\n")
+        shutil.copytree(unbuilt.definition, folder.root / "geo")
+        toml = folder.root / "geo" / "environment.toml"
+        toml.write_text(toml.read_text().replace("python-min", "geo"))
+        found = environment_of(folder)
+        assert (found.name, found.definition, found.hash) == ("geo", folder.root / "geo", unbuilt.hash)
+
+    @pytest.mark.parametrize(
+        ("table", "says"),
+        [
+            ("name = 'python-xs'", "no environment is called 'python-xs'"),
+            ("name = '../python-min'", "no environment is called"),
+            ("packages = ['six-of-one>1']\nname = 'python-min'", r"six-of-one>1 in environment python-min cannot be resolved: .*not found"),
+        ],
+    )
+    def test_what_cannot_be_is_an_error_that_names_the_task(self, make_task: MakeTask, table: str, says: str) -> None:
+        with pytest.raises(TaskError, match=rf"task data-science/made: .*{says}"):
+            environment_of(make_task(environment=f"[environment]\n{table}\n"))
+
+    def test_an_index_that_cannot_be_asked_is_not_the_tasks_fault(self, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch) -> None:
+        def resolve(*_: object, **__: object) -> None:
+            raise SandboxError("no network", hint="plug it in")
+
+        monkeypatch.setattr(locks, "resolve", resolve)
+        folder = make_task(environment="[environment]\nname = 'python-min'\npackages = ['never-resolved']\n")
+        with pytest.raises(SandboxError, match="task data-science/made: no network") as raised:
+            environment_of(folder)
+        assert raised.value.hint == "plug it in"
+
+
+class TestLimitsOf:
+    def test_are_the_environments_where_the_task_says_nothing(self, make_task: MakeTask, unbuilt: Environment) -> None:
+        environment = replace(unbuilt, limits=replace(unbuilt.limits, memory=5 * 2**30, processes=77, open_files=99))
+        said = make_task(environment="[environment]\nname = 'python-min'\nmemory = '1G'\n").task
+        assert limits_of(said, environment) == replace(environment.limits, memory=2**30)
+        said = make_task(environment="[environment]\nprocesses = 5\n").task
+        assert limits_of(said, environment) == replace(environment.limits, processes=5)
+
+
+class TestCheckEnvironment:
+    @pytest.fixture
+    def pretended(self, unbuilt: Environment, tmp_path: Path) -> Environment:
+        """An environment that holds one package."""
+        environment = replace(unbuilt, prefix=tmp_path / "prefix", packages=("six>=1",), preload=("six",))
+        metadata = environment.site_packages / "six-1.16.0.dist-info" / "METADATA"
+        metadata.parent.mkdir(parents=True)
+        metadata.write_text("Metadata-Version: 2.1\nName: six\nVersion: 1.16.0\n")
+        (environment.site_packages / "six.py").touch()
+        (environment.site_packages / "data").mkdir()
+        return environment
+
+    def test_all_is_there(self, make_task: MakeTask, pretended: Environment) -> None:
+        check_environment(make_task(environment="[environment]\nhide = ['data']\n").task, pretended)
+
+    @pytest.mark.parametrize(
+        ("change", "says"),
+        [
+            ({"packages": ("six>=1", "polars")}, "lacks polars"),
+            ({"packages": ("six>=1.17",)}, r"lacks six>=1\.17 \(it has 1\.16\.0\)"),
+            ({"preload": ("six", "six.moves.nothing")}, r"lacks six\.moves\.nothing"),
+        ],
+    )
+    def test_what_is_not_there_is_named(
+        self, make_task: MakeTask, pretended: Environment, change: dict[str, tuple[str, ...]], says: str
+    ) -> None:
+        with pytest.raises(SandboxError, match=f"task data-science/made: environment python-min {says}"):
+            check_environment(make_task().task, replace(pretended, **change))
+
+    def test_a_folder_to_hide_must_exist(self, make_task: MakeTask, pretended: Environment) -> None:
+        with pytest.raises(TaskError, match="hides datum, which environment python-min does not have"):
+            check_environment(make_task(environment="[environment]\nhide = ['datum']\n").task, pretended)
 
 
 class TestPrepare:
@@ -237,7 +323,7 @@ class TestWheel:
         self, make_task: MakeTask, index: str, unbuilt: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await prepare(make_task(self.copy(index), root=tmp_path / "one"), unbuilt)
-        monkeypatch.setattr(environments, "uv", None)
+        monkeypatch.setattr(staging, "uv", None)
         prepared = await prepare(make_task(self.copy(index, "to = 'again'"), root=tmp_path / "two"), unbuilt)
         assert "again/made/__init__.py" in tree(prepared.workspace)
 

@@ -20,10 +20,11 @@ def doctor(store: StoreOption = None, as_json: JsonOption = False) -> None:
     from workbench._version import __version__
     from workbench.errors import SandboxError
     from workbench.kernels import check, environments, walls
+    from workbench.kernels.environments import Environment
 
     given = walls.protection()
-    built = {name: environments.find(name) for name in environments.names()}
-    tried = next((environment for environment in built.values() if environment.built), None)
+    built = {name: each if isinstance(each, Environment) and each.built else None for name, each in environments.every().items()}
+    tried = next((environment for environment in built.values() if environment), None)
     found: dict[str, Any] = {
         "workbench": __version__,
         "python": platform.python_version(),
@@ -33,7 +34,7 @@ def doctor(store: StoreOption = None, as_json: JsonOption = False) -> None:
         "missing": given.missing,
         "remedy": given.remedy,
         "attempts": None,
-        "environments": {name: environment.built for name, environment in built.items()},
+        "environments": {name: environment is not None for name, environment in built.items()},
         "model": os.environ.get("WORKBENCH_MODEL"),
         "store": str(store or paths.store()),
         "cache": str(paths.cache()),

@@ -2,49 +2,120 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import inspect
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from workbench.cli.errors import output, print_json, progress
 from workbench.cli.run import JsonOption
 
+if TYPE_CHECKING:
+    from workbench.kernels.environments import Environment
+
 app = typer.Typer(help="The environments kernels run in.", no_args_is_help=True)
+
+_BUILDERS = {"local": "environments", "docker": "images", "e2b": "templates"}
+"""The module of :mod:`workbench.kernels` that builds for each backend."""
+_MADE = {"local": "prefix", "docker": "image", "e2b": "template"}
+"""What each of them makes, as the JSON calls it."""
 
 
 @app.command("list")
 def list_(as_json: JsonOption = False) -> None:
     """List the environments and whether they are built on this machine."""
+    from workbench.errors import UsageError
     from workbench.kernels import environments
 
-    found = [environments.find(name) for name in environments.names()]
+    rows: list[dict[str, Any]] = []
+    table = Table("environment", "python", "built", "holds")
+    for name, found in environments.every().items():
+        if isinstance(found, UsageError):
+            rows.append({"name": name, "error": str(found)})
+            table.add_row(name, "", "[red]broken[/]", escape(str(found)))
+        else:
+            rows.append(_row(found))
+            table.add_row(name, escape(rows[-1]["python"]), "yes" if found.built else "no", escape(environments.describe(found)))
     if as_json:
-        print_json(
-            [
-                {"name": each.name, "built": each.built, "hash": each.hash, "prefix": str(each.prefix), "packages": each.packages}
-                for each in found
-            ]
-        )
-        return
-    table = Table("environment", "built", "holds")
-    for each in found:
-        table.add_row(each.name, "yes" if each.built else "no", environments.describe(each))
-    output.print(table)
+        print_json(rows)
+    else:
+        output.print(table)
+
+
+def _row(found: Environment) -> dict[str, Any]:
+    from workbench.kernels import definition
+
+    said = definition.load(found.definition)
+    return {
+        **{"name": found.name, "summary": said.summary, "python": said.python, "folder": str(found.definition)},
+        **{"built": found.built, "hash": found.hash, "prefix": str(found.prefix), "packages": found.packages},
+        **{"system": found.system, "preload": found.preload, "limits": vars(found.limits)},
+    }
 
 
 @app.command()
-def build(names: Annotated[list[str], typer.Argument(help="Which; several may be given.")], as_json: JsonOption = False) -> None:
-    """Build environments; one that is built already is left alone."""
+def build(
+    names: Annotated[list[str], typer.Argument(help="Which, by name or by the path of a folder; several may be given.")],
+    backend: Annotated[str, typer.Option(help="What for: local, docker or e2b.")] = "local",
+    as_json: JsonOption = False,
+) -> None:
+    """Build environments for a backend; one that is built already is left alone."""
     from workbench.kernels import environments
 
+    _require(backend)
     chosen = [environments.find(name) for name in names]
+    made = []
     for each in chosen:
-        if not each.built:
+        if backend != "local" or not each.built:
             progress.print(f"building environment {each.name} ...")
-        environments.build(each)
+        made.append({"name": each.name, "backend": backend, "hash": each.hash, _MADE[backend]: _build(each, backend)})
     if as_json:
-        print_json([{"name": each.name, "prefix": str(each.prefix)} for each in chosen])
+        print_json(made)
     else:
-        for each in chosen:
-            output.print(f"{each.name}: {each.prefix}", soft_wrap=True)
+        for row in made:
+            output.print(f"{row['name']}: {row[_MADE[backend]]}", soft_wrap=True)
+
+
+def _require(backend: str) -> None:
+    from workbench.errors import UsageError
+
+    if backend not in _BUILDERS:
+        raise UsageError(f"no backend is called {backend!r}", hint=f"there are: {', '.join(_BUILDERS)}")
+    if backend != "local" and find_spec(backend) is None:
+        raise UsageError(
+            f"backend {backend} needs the Python package {backend}, which is not installed",
+            hint=f"pip install 'codeact-workbench[{backend}]'",
+        )
+
+
+def _build(environment: Environment, backend: str) -> str:
+    from workbench import background
+
+    made = import_module(f"workbench.kernels.{_BUILDERS[backend]}").build(environment)
+    if inspect.iscoroutine(made):
+        made = background.wait(made)
+    return str(environment.prefix if backend == "local" else made)
+
+
+@app.command()
+def lock(
+    names: Annotated[list[str], typer.Argument(help="Which, by name or by the path of a folder; several may be given.")],
+    upgrade: Annotated[bool, typer.Option("--upgrade", help="Take the newest versions instead of keeping those that still fit.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Resolve the packages of environments into their locks, for every platform."""
+    from workbench.kernels import environments
+
+    written = []
+    for name in names:
+        progress.print(f"resolving environment {name} ...")
+        written.append({"name": name, "lock": str(environments.lock(name, upgrade=upgrade))})
+    if as_json:
+        print_json(written)
+    else:
+        for row in written:
+            output.print(f"{row['name']}: {row['lock']}", soft_wrap=True)

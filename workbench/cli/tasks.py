@@ -65,7 +65,10 @@ def show(
         rule = f", solved when {metric.success.rule} {metric.success.value:g}" if metric.success else ""
         base = f", baseline {metric.baseline.value:g}" if metric.baseline else ""
         table.add_row("metric" + (" (primary)" if metric.primary else ""), f"{metric.name}, {metric.direction}{base}{rule}")
-    table.add_row("environment", f"{described.environment.name}, {described.environment.memory} of memory, no network")
+    needs = described.environment
+    table.add_row(
+        "environment", ", ".join([needs.name, *needs.packages, *([f"{needs.memory} of memory"] if needs.memory else []), "no network"])
+    )
     table.add_row("limits", f"{described.interaction.max_steps} steps, {described.interaction.max_seconds:g} s")
     table.add_row("licence", described.licence)
     table.add_row("source", described.source)

@@ -3,45 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import shlex
 import shutil
-import subprocess
 import sys
-import tomllib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
-from packaging.requirements import Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from packaging.specifiers import SpecifierSet
 
 from workbench import paths
-from workbench.errors import SandboxError, UsageError
+from workbench.errors import UsageError
+from workbench.kernels import contents, definition, locks
+from workbench.kernels.installer import uv
+from workbench.kernels.limits import Limits
 
 _DONE = "complete"
 """Name of the marker file that is written last, so that a build cut short is never taken for an environment."""
-
-
-_PLUMBING = ("ipykernel", "matplotlib-inline", "sandlock")
-"""Packages that every environment holds for the kernel's own sake."""
-
-
-class EnvironmentFile(BaseModel):
-    """What ``sandboxes/NAME/environment.toml`` may say."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: str
-    summary: str
-    python: str
-    """A version specifier, for example ``>=3.11,<3.14``."""
-    lock: str = "requirements.lock"
-    """Name of the file with every package, its version and its hashes."""
-    packages: list[str] = Field(min_length=1)
-    """What the lock was resolved from."""
-    preload: list[str] = Field(default_factory=list)
-    """Modules that are imported once for all kernels."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +31,9 @@ class Environment:
     Attributes
     ----------
     name : str
-        Its folder's name below ``sandboxes/``.
+        That of its folder.
     definition : Path
-        That folder.
+        The folder with its ``environment.toml``.
     prefix : Path
         The virtual environment, whether built or not.
     hash : str
@@ -62,8 +42,12 @@ class Environment:
         Every package with its version and hashes.
     packages : tuple of str
         What it was asked to hold, with version ranges.
+    system : tuple of str
+        Debian packages it needs beside them.
+    limits : Limits
+        What a kernel may use where the task does not say.
     preload : tuple of str
-        Modules that are imported once for all kernels.
+        Modules that are imported before a kernel is asked for.
     """
 
     name: str
@@ -72,6 +56,8 @@ class Environment:
     hash: str
     lock: Path
     packages: tuple[str, ...] = ()
+    system: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
     preload: tuple[str, ...] = ()
 
     @property
@@ -96,56 +82,144 @@ class Environment:
 
 
 def find(name: str) -> Environment:
-    """Return the environment called ``name``.
+    """Return the environment called ``name``, or the one in the folder ``name``.
 
     Raises
     ------
     UsageError
-        If there is none of that name, its file is malformed, or it does not take this Python.
+        If there is none of that name, its file is malformed, its lock is out of date, or it does not take this Python.
 
     Examples
     --------
     >>> find("python-min").name
     'python-min'
     """
-    folder = paths.builtin("sandboxes") / name
-    file = folder / "environment.toml"
-    if name not in names():
-        raise UsageError(f"no environment is called {name!r}", hint=f"there are: {', '.join(names())}")
-    try:
-        definition = EnvironmentFile.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
-        accepted = SpecifierSet(definition.python)
-        lock = (folder / definition.lock).read_bytes()
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError, InvalidSpecifier, OSError) as error:
-        raise UsageError(f"{file}: {error}", hint="docs/architecture.md says what an environment is made of") from None
+    folder = definition.locate(name)
+    said = definition.load(folder)
     version = ".".join(map(str, sys.version_info[:3]))
-    if version not in accepted:
-        raise UsageError(
-            f"environment {name} takes Python {definition.python}, this is {version}", hint="run workbench with another Python"
-        )
-    digest = hashlib.sha256(lock)
+    if version not in SpecifierSet(said.python):
+        raise UsageError(f"environment {said.name} takes Python {said.python}, this is {version}", hint="run workbench with another Python")
+    lock = folder / said.lock
+    remedy = f"workbench environments lock {shlex.quote(name)}"
+    try:
+        pins = locks.parse(lock.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{lock} cannot be read: {error.strerror}", hint=remedy) from None
+    except (UsageError, UnicodeDecodeError) as error:
+        raise UsageError(f"{lock}: {error}", hint=remedy) from None
+    if unmet := locks.unmet(said.packages, pins):
+        raise UsageError(f"{lock} is out of date: {'; '.join(unmet)}", hint=remedy)
+    return _of(said.name, folder, lock, said.packages, system=tuple(said.system), limits=said.limits, preload=tuple(said.preload))
+
+
+def _of(name: str, folder: Path, lock: Path, packages: Sequence[str], **more: Any) -> Environment:
+    digest = hashlib.sha256(lock.read_bytes())
     digest.update(f"{sys.version}\0{sys.platform}\0{Path(sys.base_prefix).resolve()}".encode())
     key = digest.hexdigest()[:16]
-    return Environment(
-        name,
-        folder,
-        paths.cache() / "environments" / f"{name}-{key}",
-        key,
-        folder / definition.lock,
-        tuple(definition.packages),
-        tuple(definition.preload),
-    )
+    return Environment(name, folder, paths.cache() / "environments" / f"{name}-{key}", key, lock, tuple(packages), **more)
 
 
 def names() -> list[str]:
-    """Return the names of all environments.
+    """Return the names of all environments, the user's own among them.
 
     Examples
     --------
     >>> "python-ds" in names()
     True
     """
-    return sorted(file.parent.name for file in paths.builtin("sandboxes").glob("*/environment.toml"))
+    return list(definition.folders())
+
+
+def every() -> dict[str, Environment | UsageError]:
+    """Return every environment by name, or what is wrong with it: one that is broken does not hide the others.
+
+    Examples
+    --------
+    >>> isinstance(every()["python-min"], Environment)
+    True
+    """
+    found: dict[str, Environment | UsageError] = {}
+    for name in names():
+        try:
+            found[name] = find(name)
+        except UsageError as error:
+            found[name] = error
+    return found
+
+
+def extend(environment: Environment, packages: Sequence[str]) -> Environment:
+    """Return ``environment`` with ``packages`` added: an environment of the same name with a lock and a build of its own.
+
+    The lock is resolved once per machine. It keeps the versions of the environment's own lock where they fit. Where that
+    holds everything that is asked for already, its lock and its build are shared.
+
+    Raises
+    ------
+    UsageError
+        If the packages cannot be had together, or one of them does not exist.
+    SandboxError
+        If the package index cannot be asked.
+    """
+    if not packages:
+        return environment
+    asked = [*environment.packages, *packages]
+    base = environment.lock.read_text(encoding="utf-8")
+    # which packages an extra brings is for the resolver to say
+    if not any(locks.parse_package(each).extras for each in packages) and not locks.unmet(packages, locks.parse(base)):
+        return replace(environment, packages=tuple(asked))
+    python = definition.lowest_python(definition.load(environment.definition).python)
+    key = hashlib.sha256("\0".join([base, python, *asked]).encode()).hexdigest()[:16]
+    # alone in its folder, which is what a builder of images sends to its engine
+    lock = paths.cache() / "locks" / f"{environment.name}-{key}" / environment.lock.name
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{lock.parent}.lock"):
+        if not lock.is_file():
+            locks.resolve(f"{', '.join(packages)} in environment {environment.name}", asked, lock, python=python, like=environment.lock)
+    more = {"system": environment.system, "limits": environment.limits, "preload": environment.preload}
+    return _of(environment.name, environment.definition, lock, asked, **more)
+
+
+def lock(name: str, *, upgrade: bool = False) -> Path:
+    """Resolve the lock of the environment ``name`` anew from its packages, for every platform, and return its path.
+
+    Parameters
+    ----------
+    name : str
+        Its name, or the path of its folder.
+    upgrade : bool
+        Take the newest versions, instead of keeping those that still fit.
+
+    Raises
+    ------
+    UsageError
+        If the packages cannot be had together, or one of them does not exist.
+    SandboxError
+        If the package index cannot be asked.
+    """
+    folder = definition.locate(name)
+    said = definition.load(folder)
+    file = folder / said.lock
+    header = (
+        f"# Every package of the environment {said.name}, resolved from the packages in {definition.FILE}; do not edit.\n"
+        f"# To resolve it anew: workbench environments lock {said.name}\n"
+    )
+    locks.resolve(
+        f"the packages of environment {said.name}",
+        said.packages,
+        file,
+        python=definition.lowest_python(said.python),
+        like=None if upgrade or not _readable(file) else file,
+        header=header,
+    )
+    return file
+
+
+def _readable(lock: Path) -> bool:
+    try:
+        locks.parse(lock.read_text(encoding="utf-8"))
+    except (UsageError, OSError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def describe(environment: Environment) -> str:
@@ -156,8 +230,8 @@ def describe(environment: Environment) -> str:
     >>> describe(find("python-ds")).endswith("duckdb, matplotlib, numpy, pandas, pyarrow, scikit-learn, scipy, statsmodels")
     True
     """
-    names = sorted(Requirement(package).name for package in environment.packages)
-    named = ", ".join(name for name in names if name not in _PLUMBING)
+    names = sorted({locks.parse_package(package).name for package in environment.packages})
+    named = ", ".join(name for name in names if name not in definition.PLUMBING)
     return f"Python {sys.version_info.major}.{sys.version_info.minor}" + (f" with {named}" if named else " and its standard library")
 
 
@@ -169,8 +243,9 @@ def build(environment: Environment) -> Environment:
     Raises
     ------
     SandboxError
-        If a package cannot be installed; the message holds the installer's last lines.
+        If a package cannot be installed, or a Debian package is missing; the message holds the installer's last lines.
     """
+    contents.require_system(environment.name, environment.system)
     if environment.built:
         return environment
     environment.prefix.parent.mkdir(parents=True, exist_ok=True)
@@ -195,21 +270,3 @@ def build(environment: Environment) -> Environment:
         )
         (environment.prefix / _DONE).touch()
     return environment
-
-
-def uv(*arguments: str) -> None:
-    """Run the ``uv`` that workbench depends on.
-
-    Raises
-    ------
-    SandboxError
-        If it fails; the message holds its last lines.
-    """
-    from uv import find_uv_bin
-
-    # a virtual environment that happens to be active must not change what is built
-    environ = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH")}
-    done = subprocess.run([find_uv_bin(), *arguments], env=environ, capture_output=True, text=True, check=False)
-    if done.returncode:
-        tail = " ".join(done.stderr.strip().splitlines()[-4:])
-        raise SandboxError(f"uv {' '.join(arguments[:2])} failed: {tail}", hint="check the network and the package index, then try again")

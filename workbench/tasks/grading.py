@@ -93,7 +93,7 @@ def score(metric: Metric, report: Report) -> MetricValue:
 
 async def _ask(folder: TaskFolder, prepared: Prepared, frozen: Frozen, environment: Environment, walled: bool) -> Report:
     task = folder.task
-    limits = limits_of(task)
+    limits = limits_of(task, environment)
     scratch = runtime.folder(f"g-{secrets.token_hex(4)}")
     walls.let_read(frozen.root)
     try:

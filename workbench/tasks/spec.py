@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from workbench.errors import TaskError, UsageError
+from workbench.kernels.definition import Package
 from workbench.kernels.limits import parse_size
 from workbench.tasks.metrics import Metric, Table
 
@@ -115,8 +116,13 @@ class EnvironmentNeeds(Table):
     """The interpreter, packages and limits the kernel has."""
 
     name: str = "python-ds"
-    memory: Size = "2G"
-    processes: int = Field(default=128, ge=4)
+    """Or the path of a folder with an ``environment.toml``, from the task's folder."""
+    packages: list[Package] = Field(default_factory=list)
+    """What the task needs beside the environment's own."""
+    memory: Size | None = None
+    """By default what the environment's definition says."""
+    processes: int | None = Field(default=None, ge=4)
+    """By default what the environment's definition says."""
     cell_seconds: float = Field(default=600, gt=0)
     network: Literal["none"] = "none"
     hide: list[Inside] = Field(default_factory=list)

