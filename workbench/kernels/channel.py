@@ -54,6 +54,8 @@ class Channel:
         context = zmq.asyncio.Context()
         context.setsockopt(zmq.MAXMSGSIZE, _MESSAGE_BYTES)
         context.setsockopt(zmq.RCVHWM, _MESSAGES_WAITING)
+        # the sockets of a kernel that is starting are not there yet; each try is one system call
+        context.setsockopt(zmq.RECONNECT_IVL, 1)
         self.cut_off = False
         """A message too large to be let in has cost a connection, which never comes back by itself."""
         self._manager = _Manager(context=context, shutdown_wait_time=0)

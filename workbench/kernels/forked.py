@@ -232,8 +232,10 @@ class ForkedProcess(SandboxedProcess):
             theirs.close()
             os.close(end)
         try:
-            _, keeper, descriptors = await self._first(wire, "arranged")
-            self._enter(keeper)
+            _, keeper, _ = await self._first(wire, "born")
+            # while that process lays out what the kernel will see
+            await asyncio.to_thread(self._enter, keeper)
+            _, _, descriptors = await self._first(wire, "arranged")
             for descriptor in descriptors:
                 self.gate = socket.socket(fileno=descriptor)
             ending = Ending(keeper)
@@ -294,7 +296,7 @@ class ForkedProcess(SandboxedProcess):
         try:
             report, _, _ = await self._first(wire, "walls")
             pid = wire.peer
-            self._enter(pid)
+            await asyncio.to_thread(self._enter, pid)
             await family.ask(watch=report["number"])
             self.family, self.root = family, root
             family.members.append(self)

@@ -158,9 +158,10 @@ class Keeper:
 
     def run(self) -> None:
         """Lay everything out, start the kernel, serve the host until it hangs up."""
+        # the message carries this process's number, translated into the host's, and so the host can hold it to its limits
+        self.tell(born=True)
         self.lay_out()
         descriptors = [self.listen()] if self.request["proxy_port"] else []
-        # the message carries this process's number, translated into the host's, and so the host can hold it to its limits
         socket.send_fds(self.control, [b'{"arranged": true}'], descriptors)
         for descriptor in descriptors:
             os.close(descriptor)

@@ -67,7 +67,7 @@ def prepare(modules: list) -> list:
     return failed
 
 
-LATE_IMPORTS = ()
+LATE_IMPORTS = ("ipykernel.debugger",)
 
 
 def serve(connection_file: str) -> None:
