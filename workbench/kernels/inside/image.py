@@ -299,9 +299,9 @@ def main() -> None:
     requests = socket.socket(fileno=os.dup(0))
     null = os.open("/dev/null", os.O_RDONLY)
     os.dup2(null, 0)
-    # a new one may only be mounted in a namespace where one is seen whole, and bubblewrap covers parts of its own
-    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     if config["first_uid"] is not None:
+        # kernels may only mount theirs where one is seen whole, and for root bubblewrap covers parts of it
+        mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
         become_nobody(config["first_uid"])
     failed = kernel.prepare(config["preload"])
     threads = len(os.listdir("/proc/self/task"))
