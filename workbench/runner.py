@@ -28,7 +28,7 @@ from workbench.events import (
     Scored,
     SubmissionFrozen,
 )
-from workbench.kernels import environments, runtime
+from workbench.kernels import environments, pool, runtime
 from workbench.kernels.environments import Environment
 from workbench.kernels.session import SANDBOXES, KernelSession, Sandbox
 from workbench.models.base import Model
@@ -143,7 +143,7 @@ def plan(
             record=Path(record) if record else None,
         ),
         agents.make(agent),
-        "none" if sandbox == "none" else "local",
+        sandbox,
         staging.environment_of(folder),
         limits,
         store if isinstance(store, Store) else Store(store),
@@ -215,7 +215,7 @@ async def run_async(task: str | TaskFolder, **options: Unpack[Options]) -> RunRe
 
 
 async def execute(given: Plan) -> RunResult:
-    """Make the run of a plan: stage, work, freeze, grade, commit."""
+    """Make the run of a plan: kernel, stage, work, freeze, grade, commit."""
     started = time.monotonic()
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     result = _Result(given, run_id)
@@ -224,6 +224,7 @@ async def execute(given: Plan) -> RunResult:
         await asyncio.to_thread(given.store.absorb)
     journal = await asyncio.to_thread(given.store.journal, run_id)
     files = runtime.mine() / f"r-{run_id[-6:]}"
+    workspace: Path | None = None
 
     def emit(event: Event, *, durable: bool = False) -> None:
         journal.write(event, durable=durable)
@@ -244,9 +245,24 @@ async def execute(given: Plan) -> RunResult:
             emit(Noticed(kind="environment", message=f"building environment {given.environment.name}, once on this machine"))
         prepared = await _prepare(given)
         files.mkdir(mode=0o700)
-        workspace = files / "workspace"
-        await asyncio.to_thread(_stage, given, prepared, workspace)
-        answer = await _work(given, workspace, result, emit)
+        began = time.monotonic()
+        kernel = await pool.of_this_loop().take(
+            given.environment,
+            sandbox=given.sandbox,
+            policy=staging.policy_of(given.task, given.environment),
+            cell_seconds=given.task.environment.cell_seconds,
+        )
+        workspace = kernel.workspace
+        async with kernel:
+            emit(
+                KernelStarted(
+                    environment_hash=given.environment.hash, walls=kernel.walls, missing=kernel.missing, seconds=time.monotonic() - began
+                )
+            )
+            if prepared is not None:
+                await asyncio.to_thread(staging.stage, given.folder, prepared, workspace)
+                await kernel.adopt()
+            answer = await _work(given, kernel, result, emit)
         if prepared is not None and result.status in ("completed", "limit"):
             await _grade(given, prepared, workspace, files / "submission", answer, journal, emit)
     except asyncio.CancelledError:
@@ -258,7 +274,8 @@ async def execute(given: Plan) -> RunResult:
         result.seconds = time.monotonic() - started
         emit(result.finished(), durable=True)
         journal.close()
-        await asyncio.to_thread(shutil.rmtree, files, True)
+        for folder in (files, workspace) if workspace is not None else (files,):
+            await asyncio.to_thread(shutil.rmtree, folder, True)
         # a store that is busy loses nothing: the journal is taken in later
         with contextlib.suppress(StoreError):
             await asyncio.to_thread(given.store.absorb)
@@ -273,47 +290,27 @@ async def _prepare(given: Plan) -> Prepared | None:
     return await staging.prepare(given.folder, given.environment, walled=given.sandbox != "none")
 
 
-def _stage(given: Plan, prepared: Prepared | None, workspace: Path) -> None:
-    workspace.mkdir(mode=0o700)
-    if prepared is not None:
-        staging.stage(given.folder, prepared, workspace)
-
-
-async def _work(given: Plan, workspace: Path, result: _Result, emit: Callable[..., None]) -> str | None:
-    """Let the agent work in a kernel of its own; when this returns or raises, the kernel is dead."""
+async def _work(given: Plan, kernel: KernelSession, result: _Result, emit: Callable[..., None]) -> str | None:
+    """Let the agent work in its kernel until it is done or reaches a limit."""
     task = given.task
-    began = time.monotonic()
-    kernel = KernelSession(
-        given.environment,
-        workspace,
-        sandbox=given.sandbox,
-        policy=staging.policy_of(task, given.environment),
-        cell_seconds=task.environment.cell_seconds,
+    world = World(
+        instruction=given.folder.instruction(given.variant),
+        submission=_handing_in(task),
+        packages=environments.describe(given.environment),
+        needs_answer=task.submission is None or task.submission.kind == "answer",
+        model=given.model,
+        kernel=kernel,
+        limits=given.limits,
+        emit=emit,
+        on_text=given.on_text,
+        on_output=given.on_output,
     )
-    async with kernel:
-        emit(
-            KernelStarted(
-                environment_hash=given.environment.hash, walls=kernel.walls, missing=kernel.missing, seconds=time.monotonic() - began
-            )
-        )
-        world = World(
-            instruction=given.folder.instruction(given.variant),
-            submission=_handing_in(task),
-            packages=environments.describe(given.environment),
-            needs_answer=task.submission is None or task.submission.kind == "answer",
-            model=given.model,
-            kernel=kernel,
-            limits=given.limits,
-            emit=emit,
-            on_text=given.on_text,
-            on_output=given.on_output,
-        )
-        result.spent = world.spent
-        try:
-            result.answer = await given.agent.work(world)
-        except LimitReached as reached:
-            result.status, result.limit = "limit", reached.limit
-            result.error = Failure(kind="limit", message=f"the limit on {reached.limit} ended the run; what was there is graded")
+    result.spent = world.spent
+    try:
+        result.answer = await given.agent.work(world)
+    except LimitReached as reached:
+        result.status, result.limit = "limit", reached.limit
+        result.error = Failure(kind="limit", message=f"the limit on {reached.limit} ended the run; what was there is graded")
     return result.answer
 
 

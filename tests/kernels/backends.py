@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
+from workbench.kernels import image
 from workbench.kernels.session import Sandbox
 
 from ..conftest import require_walls
 
-BACKENDS = ("local", "none")
+BACKENDS = ("local", "local alone", "none")
 """Names of the backends; each is a parameter of the suites."""
 
 
@@ -19,5 +22,11 @@ def backend(name: str) -> Iterator[Sandbox]:
     if name == "local":
         require_walls("bubblewrap")
         yield "local"
+    elif name == "local alone":
+        # a machine that lets nobody make namespaces within bubblewrap's: each kernel has a bubblewrap of its own
+        require_walls("bubblewrap")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(image, "_lacking", image.NoImages("images are not used in this test"))
+            yield "local"
     else:
         yield "none"

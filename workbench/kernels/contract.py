@@ -90,7 +90,7 @@ class Kernel(ABC):
 
     @abstractmethod
     async def start(self) -> None:
-        """Start the kernel and wait until it can run code.
+        """Start the kernel and wait until it can run code; nothing to do where it can.
 
         Raises
         ------

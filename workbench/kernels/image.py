@@ -35,6 +35,11 @@ _MOST_IDLE = 3
 
 _guard = threading.Lock()
 _images: dict[object, Image] = {}
+_lacking: NoImages | None = None
+
+
+class NoImages(SandboxError):
+    """Namespaces cannot be made within bubblewrap's here; a kernel can still have a bubblewrap of its own."""
 
 
 @dataclass
@@ -94,9 +99,14 @@ class Image:
             ours.settimeout(_READY_SECONDS)
             with contextlib.suppress(OSError, ValueError):
                 answer = json.loads(ours.recv(65536) or b"{}")
+                if "lacking" in answer:
+                    raise NoImages(f"kernels cannot be forked from an image here: {answer['lacking']}")
                 if "ready" in answer:
                     self.walls = [*given.walls, "namespaces and a user of its own, forked from an image"]
                     return
+        except NoImages:
+            self.close()
+            raise
         finally:
             last = log.read_text(errors="replace").strip()[-600:] if log.exists() else ""
         self.close()
@@ -167,11 +177,24 @@ def borrow(environment: Environment, mounts: Sequence[Mount] = ()) -> Image:
 
     Raises
     ------
+    NoImages
+        If this machine does not give what images need.
     SandboxError
         If it does not start.
     """
+    global _lacking
+    if _lacking is not None:
+        raise _lacking
+    try:
+        return _borrow(environment, tuple(mounts))
+    except NoImages as lacking:
+        _lacking = lacking
+        raise
+
+
+def _borrow(environment: Environment, mounts: tuple[Mount, ...]) -> Image:
     if mounts:
-        image = Image(environment, tuple(mounts), shared=False, users=1)
+        image = Image(environment, mounts, shared=False, users=1)
         image.start()
         return image
     # after a fork of this process the image belongs to its parent

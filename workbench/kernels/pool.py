@@ -10,12 +10,30 @@ from collections import defaultdict, deque
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+from weakref import WeakKeyDictionary
 
 from workbench.errors import WorkbenchError
 from workbench.kernels import runtime
 from workbench.kernels.environments import Environment
 from workbench.kernels.policy import Policy
 from workbench.kernels.session import KernelSession, Sandbox
+
+_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, Pool] = WeakKeyDictionary()
+_size = 0
+
+
+def of_this_loop() -> Pool:
+    """Return the pool that all runs of the running event loop share."""
+    loop = asyncio.get_running_loop()
+    if loop not in _pools:
+        _pools[loop] = Pool(_size)
+    return _pools[loop]
+
+
+def keep_ready(size: int) -> None:
+    """Let pools made from now on keep ``size`` kernels ready; for a process that lives on, as a notebook's does."""
+    global _size
+    _size = size
 
 
 @dataclass(frozen=True)

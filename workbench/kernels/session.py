@@ -100,8 +100,9 @@ class KernelSession(Kernel):
         return self._channel
 
     async def start(self) -> None:
-        """Start the kernel and wait until it can run code."""
-        await self._start()
+        """Start the kernel and wait until it can run code; nothing to do where it can."""
+        if self._channel is None:
+            await self._start()
 
     async def _start(self, branching: Branching | None = None) -> None:
         provisioner, settings = SANDBOXES[self.sandbox]
@@ -117,6 +118,10 @@ class KernelSession(Kernel):
             if isinstance(error, TimeoutError | KernelDied):
                 raise SandboxError(f"the kernel did not answer: {died or f'{READY_SECONDS:.0f} s passed'}") from None
             raise
+
+    async def adopt(self) -> None:
+        """Make the agent's what was put into the workspace from outside while the kernel was waiting."""
+        await self.provisioner.adopt()
 
     def cancel(self) -> None:
         """Interrupt the action that runs now; its observation says so. Does nothing between actions."""

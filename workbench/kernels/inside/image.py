@@ -303,6 +303,9 @@ def main() -> None:
         # kernels may only mount theirs where one is seen whole, and for root bubblewrap covers parts of it
         mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
         become_nobody(config["first_uid"])
+    if lacking := rehearse():
+        requests.send(json.dumps({"lacking": lacking}).encode())
+        os._exit(1)
     failed = kernel.prepare(config["preload"])
     threads = len(os.listdir("/proc/self/task"))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -321,6 +324,27 @@ def main() -> None:
             start(json.loads(data), descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def rehearse() -> str:
+    """Try in a process of its own whether kernels can be given namespaces; return what goes wrong, or nothing."""
+    heard, told = os.pipe()
+    if os.fork() == 0:
+        try:
+            own_namespaces(1)
+            if os.fork() == 0:
+                mount("", "/", flags=MS_REC | MS_PRIVATE)
+                mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+                os.write(told, b"well")
+        except OSError as error:
+            os.write(told, f"{error}".encode())
+        finally:
+            os._exit(0)
+    os.close(told)
+    with open(heard, "rb") as answer:
+        said = answer.read(1000).decode()
+    os.wait()
+    return "" if said == "well" else said or "no answer"
 
 
 def start(request: dict, descriptors: list) -> None:

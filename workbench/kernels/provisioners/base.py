@@ -129,6 +129,7 @@ class SandboxProvisioner(KernelProvisionerBase):  # type: ignore[misc]
     async def cleanup(self, restart: bool = False) -> None:
         """Kill, and remove what the sandbox was made of; for a restart the connection stays as it is."""
         await self.kill(restart)
+        await self.collect()
         if not restart and self.folder is not None:
             folder, self.folder = self.folder, None
             await asyncio.to_thread(shutil.rmtree, folder, True)
@@ -176,6 +177,9 @@ class SandboxProvisioner(KernelProvisionerBase):  # type: ignore[misc]
             If there is no such folder.
         """
         return await asyncio.to_thread(files.entries, self.workspace, path)
+
+    async def adopt(self) -> None:
+        """Let the kernel have what was put into :attr:`workspace` since the launch, as if it had been there before."""
 
     async def collect(self) -> None:
         """Bring the agent's files back into :attr:`workspace`; called when the kernel is dead, before :meth:`cleanup`."""

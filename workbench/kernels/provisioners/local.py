@@ -15,7 +15,7 @@ from workbench.errors import SandboxError
 from workbench.kernels import image as images
 from workbench.kernels import runtime, walls
 from workbench.kernels.forked import ForkedProcess
-from workbench.kernels.image import BRANCHES, CONNECTION, Image
+from workbench.kernels.image import BRANCHES, CONNECTION, Image, NoImages
 from workbench.kernels.process import SandboxedProcess, WalledProcess
 from workbench.kernels.provisioners.base import Branching, SandboxProvisioner
 from workbench.kernels.view import INSIDE, WORKSPACE, Mount, View, inside_environ
@@ -31,6 +31,8 @@ class LocalProvisioner(SandboxProvisioner):
     branching = Instance(Branching, allow_none=True)
     """Which kernel to branch from, in place of starting one."""
     process: SandboxedProcess | None = None
+    owner: int | None = None
+    """The user of this machine that the kernel runs as; None where that is this process's own."""
 
     @property
     def has_process(self) -> bool:
@@ -60,12 +62,22 @@ class LocalProvisioner(SandboxProvisioner):
             )
         if self.branching is not None:
             await self._branch(self.branching)
-        elif self.namespaced:
-            await self._fork()
         else:
-            await self._enclose()
+            await self._fork_or_enclose()
         assert self.process is not None
         self.walls, self.missing = self.process.walls, self.process.missing
+
+    async def _fork_or_enclose(self) -> None:
+        lacking = []
+        if self.namespaced:
+            try:
+                await self._fork()
+                return
+            except NoImages as error:
+                lacking.append(error.message)
+        await self._enclose()
+        assert self.process is not None
+        self.process.missing += lacking
 
     async def _enclose(self) -> None:
         assert self.folder is not None
@@ -80,6 +92,9 @@ class LocalProvisioner(SandboxProvisioner):
         enclosure = await asyncio.to_thread(
             walls.enclose, INSIDE / "kernel.py", arguments, view, self.policy.limits, self.folder, walled=self.walled
         )
+        if enclosure.uid is not None:
+            await asyncio.to_thread(give, [connection, self.workspace], enclosure.uid)
+            self.owner = enclosure.uid
         self.process = WalledProcess(enclosure, self.policy.limits, watched=[self.workspace, connection])
         try:
             await self.process.start()
@@ -92,8 +107,8 @@ class LocalProvisioner(SandboxProvisioner):
         if not self.workspace.is_relative_to(runtime.mine()):
             own.append(Mount(self.workspace, WORKSPACE, writable=True))
         image = await asyncio.to_thread(images.borrow, self.environment, own)
-        user, owner = image.new_user()
-        await asyncio.to_thread(self._hand_over, owner)
+        user, self.owner = image.new_user()
+        await asyncio.to_thread(self._hand_over)
         request = {
             "uid": user,
             "mounts": self._mounts(),
@@ -107,18 +122,19 @@ class LocalProvisioner(SandboxProvisioner):
             **self._paths(image),
         }
         self.process = process = ForkedProcess(self.policy.limits, self._watched(), self.workspace)
-        process.owner = owner
+        process.owner = self.owner
         await process.start_from(image, request)
 
     async def _branch(self, branching: Branching) -> None:
         """Let the other kernel fork, with copies of its files at the same paths."""
         parent = branching.origin.process
         assert isinstance(parent, ForkedProcess) and parent.family is not None
-        await asyncio.to_thread(self._hand_over, parent.owner)
+        self.owner = parent.owner
+        await asyncio.to_thread(self._hand_over)
         name = secrets.token_hex(8)
         gate = self.connection_file.parent / "keeper"
         self.process = process = ForkedProcess(self.policy.limits, self._watched(), self.workspace)
-        process.owner = parent.owner
+        process.owner = self.owner
         request = {
             "root": f"{BRANCHES}/{name}",
             "connection_file": f"{CONNECTION}/inside.json",
@@ -142,7 +158,7 @@ class LocalProvisioner(SandboxProvisioner):
         lent = [grant.inside for grant in self.policy.grants if grant.writable]
         return {"readable": image.readable, "writable": [WORKSPACE, CONNECTION, BRANCHES, *lent, *walls.WRITABLE]}
 
-    def _hand_over(self, owner: int | None) -> None:
+    def _hand_over(self) -> None:
         """Tell the kernel where to serve as it sees it, and make its user the owner of its files."""
         info = json.loads(self.connection_file.read_text())
         prefix = Path(info["ip"])
@@ -150,15 +166,20 @@ class LocalProvisioner(SandboxProvisioner):
         inside = self.connection_file.parent / "inside.json"
         inside.write_text(json.dumps(info))
         inside.chmod(0o600)
-        if owner is None:
+        if self.owner is None:
             return
-        give([self.connection_file.parent, self.workspace], owner)
+        give([self.connection_file.parent, self.workspace], self.owner)
         for folder in (self.connection_file.parent, self.workspace):
             # that user passes through what lies above; who else may is decided further up
             for above in (
                 folder.parents[: len(folder.relative_to(runtime.mine()).parts) - 1] if folder.is_relative_to(runtime.mine()) else ()
             ):
                 above.chmod(above.stat().st_mode | 0o111)
+
+    async def adopt(self) -> None:
+        """Give the kernel's user what was staged after the start."""
+        if self.owner is not None:
+            await asyncio.to_thread(give, [self.workspace], self.owner)
 
     async def poll(self) -> int | None:
         """Return None while the kernel runs."""
