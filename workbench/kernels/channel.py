@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from queue import Empty
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
-import zmq
-import zmq.asyncio
-from jupyter_client import AsyncKernelClient, AsyncKernelManager
+from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 
 from workbench.errors import SandboxError
 from workbench.kernels.collect import Collector
+from workbench.kernels.line import Line, LineClosed
 from workbench.kernels.provisioners.base import SandboxProvisioner
 
 READY_SECONDS = 60.0
 FLOOD_BYTES = 64 * 2**20
 _QUIET_SECONDS = 3.0
 _REQUEST_SECONDS = 60.0
-_MESSAGE_BYTES = 32 * 2**20
-_MESSAGES_WAITING = 4
+_LOOK_SECONDS = 1.0
 
 
 class KernelDied(Exception):
     """The kernel's process is gone."""
+
+
+class Disconnected(Exception):
+    """The kernel is alive and has hung up."""
 
 
 class _Manager(AsyncKernelManager):  # type: ignore[misc]
@@ -50,15 +53,7 @@ class Channel:
     """
 
     def __init__(self, provisioner: str, config: dict[str, Any]) -> None:
-        # what a hostile kernel sends in one piece must not fill this process's memory
-        context = zmq.asyncio.Context()
-        context.setsockopt(zmq.MAXMSGSIZE, _MESSAGE_BYTES)
-        context.setsockopt(zmq.RCVHWM, _MESSAGES_WAITING)
-        # the sockets of a kernel that is starting are not there yet; each try is one system call
-        context.setsockopt(zmq.RECONNECT_IVL, 1)
-        self.cut_off = False
-        """A message too large to be let in has cost a connection, which never comes back by itself."""
-        self._manager = _Manager(context=context, shutdown_wait_time=0)
+        self._manager = _Manager(shutdown_wait_time=0)
         self._manager.spec = KernelSpec(
             argv=[],
             display_name="workbench",
@@ -66,7 +61,7 @@ class Channel:
             interrupt_mode="message",
             metadata={"kernel_provisioner": {"provisioner_name": provisioner, "config": config}},
         )
-        self._client: AsyncKernelClient | None = None
+        self._lines: dict[str, Line] = {}
 
     @property
     def provisioner(self) -> SandboxProvisioner:
@@ -81,7 +76,7 @@ class Channel:
         ------
         SandboxError
             If it cannot be launched.
-        KernelDied, TimeoutError
+        KernelDied, Disconnected, TimeoutError
             If it does not answer.
         """
         await self._manager.start_kernel()
@@ -92,55 +87,95 @@ class Channel:
 
         Raises
         ------
-        KernelDied, TimeoutError
+        KernelDied, Disconnected, TimeoutError
             If the kernel does not answer.
         """
-        self.cut_off = False
-        if self._client is not None:
-            self._client.stop_channels()
-        self._client = self._manager.client(context=self._manager.context)
-        self._client.start_channels(hb=False, stdin=False)
-        await asyncio.wait_for(self._ready(self._client), READY_SECONDS)
+        await self._hang_up()
+        identity = self._manager.session.bsession
+        for name, kind in (("iopub", "SUB"), ("shell", "DEALER"), ("control", "DEALER")):
+            path = Path(f"{self._manager.ip}-{getattr(self._manager, f'{name}_port')}")
+            self._lines[name] = Line(path, "SUB" if kind == "SUB" else "DEALER", identity)
+        await asyncio.wait_for(self._ready(), READY_SECONDS)
 
-    async def _ready(self, client: AsyncKernelClient) -> None:
+    async def _ready(self) -> None:
+        opening = asyncio.gather(*(line.open() for line in self._lines.values()))
+        try:
+            while not opening.done():
+                await asyncio.wait({opening}, timeout=_LOOK_SECONDS)
+                if not opening.done() and not await self._manager.is_alive():
+                    raise KernelDied
+            await opening
+        except LineClosed:
+            raise KernelDied if not await self._manager.is_alive() else Disconnected from None
+        finally:
+            opening.cancel()
+            with contextlib.suppress(asyncio.CancelledError, LineClosed):
+                await opening
         # output is lost until the subscription stands, and only the welcome message says that it does
-        while (await self._message(client.get_iopub_msg))["msg_type"] != "iopub_welcome":
+        while (await self._message("iopub"))["msg_type"] != "iopub_welcome":
             pass
-        await self._reply(client.kernel_info())
+        await self._reply(await self._send("shell", "kernel_info_request", {}))
 
-    async def _message(self, get: Callable[..., Any]) -> dict[str, Any]:
-        """Return the next message of a channel, or raise when the kernel is dead."""
+    async def _send(self, name: str, kind: str, content: dict[str, Any], buffers: Sequence[Any] = ()) -> str:
+        """Send a request and return its id."""
+        session = self._manager.session
+        message = session.msg(kind, content)
+        try:
+            await self._lines[name].send([*session.serialize(message), *buffers])
+        except LineClosed:
+            raise await self._gone() from None
+        request: str = message["header"]["msg_id"]
+        return request
+
+    async def _gone(self) -> Exception:
+        """Return what it means that the kernel has hung up."""
+        for _ in range(40):
+            # its sockets close a moment before it is seen to be dead
+            if not await self._manager.is_alive():
+                return KernelDied()
+            await asyncio.sleep(0.05)
+        return Disconnected()
+
+    async def _message(self, name: str) -> dict[str, Any]:
+        """Return the next message of a channel that has the shape of one."""
         while True:
             try:
-                message: dict[str, Any] = await get(timeout=1)
-                # what agents can send is not to be trusted to have even a header
-                if (
-                    isinstance(message["parent_header"], dict)
-                    and isinstance(message["content"], dict)
-                    and isinstance(message["msg_type"], str)
-                ):
-                    return message
+                frames = await asyncio.wait_for(self._lines[name].receive(), _LOOK_SECONDS)
+            except TimeoutError:
+                if not await self._manager.is_alive():
+                    raise KernelDied from None
                 continue
-            except Empty:
-                pass
-            except Exception:
-                # a forged message may fail to parse in any way, and is then no message
-                await asyncio.sleep(0)
-                continue
-            if not await self._manager.is_alive():
-                raise KernelDied
+            except LineClosed:
+                raise await self._gone() from None
+            if (message := self._parsed(frames)) is not None:
+                return message
+
+    def _parsed(self, frames: list[bytes]) -> dict[str, Any] | None:
+        """Return what frames say, if it is signed, new, and has a header; what agents can send need have none of that."""
+        session = self._manager.session
+        try:
+            _, parts = session.feed_identities(frames)
+            message: dict[str, Any] = session.deserialize(parts)
+            header, content, kind = message["parent_header"], message["content"], message["msg_type"]
+        except Exception:
+            # a forged message may fail to parse in any way, and is then no message
+            return None
+        return message if isinstance(header, dict) and isinstance(content, dict) and isinstance(kind, str) else None
 
     async def _reply(self, request: str) -> dict[str, Any]:
-        assert self._client is not None
-        while (message := await self._message(self._client.get_shell_msg))["parent_header"].get("msg_id") != request:
+        while (message := await self._message("shell"))["parent_header"].get("msg_id") != request:
             pass
         return message
 
     async def interrupt(self) -> None:
         """Ask the kernel to interrupt what it runs."""
-        await self._manager.interrupt_kernel()
+        try:
+            await asyncio.wait_for(self._send("control", "interrupt_request", {}), _LOOK_SECONDS)
+        except (TimeoutError, KernelDied, Disconnected):
+            # whoever waits for the cell to stop finds out that it does not
+            return
 
-    async def run(self, code: str, collector: Collector) -> Literal["done", "flooded"]:
+    async def run(self, code: str, collector: Collector) -> Literal["done", "flooded", "cut off"]:
         """Run a cell and collect what it shows, until the kernel says that it is over.
 
         Raises
@@ -148,41 +183,54 @@ class Channel:
         KernelDied
             If the kernel is gone.
         """
-        assert self._client is not None
         # the next cell must run even when this one fails, so the queue is not aborted on error
-        request = self._client.execute(code, allow_stdin=False, stop_on_error=False)
-        replied = asyncio.ensure_future(self._reply(request))
-        coming = asyncio.ensure_future(self._message(self._client.get_iopub_msg))
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": False,
+        }
+        try:
+            request = await self._send("shell", "execute_request", content)
+            return await self._collect(request, collector)
+        except Disconnected:
+            return "cut off"
+
+    async def _collect(self, request: str, collector: Collector) -> Literal["done", "flooded"]:
         outcome: Literal["done", "flooded"] = "done"
+        iopub, passed_over = self._lines["iopub"], self._lines["iopub"].skipped
+        replied = asyncio.ensure_future(self._reply(request))
+        coming = asyncio.ensure_future(self._message("iopub"))
         try:
             while True:
                 over = replied.done()
                 await asyncio.wait({coming}, timeout=_QUIET_SECONDS)
+                collector.pass_over(iopub.skipped - passed_over)
+                passed_over = iopub.skipped
+                if outcome == "done" and collector.received > FLOOD_BYTES:
+                    outcome = "flooded"
+                    await self.interrupt()
                 if not coming.done():
                     if over:
                         # a flood can cost the message that says the kernel is idle; the reply says the same
-                        self.cut_off = True
                         return outcome
                     continue
                 message = coming.result()
-                coming = asyncio.ensure_future(self._message(self._client.get_iopub_msg))
+                coming = asyncio.ensure_future(self._message("iopub"))
                 if message["parent_header"].get("msg_id") != request:
                     continue
                 if message["msg_type"] == "status":
                     if message["content"].get("execution_state") == "idle":
                         # a reply too large to be let in never comes
                         await asyncio.wait({replied}, timeout=_QUIET_SECONDS)
-                        if not replied.done():
-                            self.cut_off = True
-                        elif not collector.failed:
+                        if replied.done() and not collector.failed:
                             # its error too, should no message have brought that
                             collector.add("error", replied.result()["content"])
                         return outcome
-                elif collector.received <= FLOOD_BYTES:
+                elif outcome == "done":
                     collector.add(message["msg_type"], message["content"])
-                    if collector.received > FLOOD_BYTES:
-                        outcome = "flooded"
-                        await self.interrupt()
                 else:
                     collector.dropped += len(str(message["content"].get("text", "")))
         finally:
@@ -199,16 +247,16 @@ class Channel:
         SandboxError
             If the kernel does not answer. What it answers is its own claim.
         """
-        assert self._client is not None
-        message = self._client.session.msg(kind, content)
-        self._client.session.send(self._client.shell_channel.socket, message, buffers=list(buffers))
         try:
-            reply = await asyncio.wait_for(self._reply(message["header"]["msg_id"]), _REQUEST_SECONDS)
-        except TimeoutError:
+            reply = await asyncio.wait_for(self._answer(kind, content, buffers), _REQUEST_SECONDS)
+        except (TimeoutError, Disconnected):
             raise SandboxError(f"the kernel did not answer a {kind}") from None
         except KernelDied:
             raise SandboxError(f"the kernel died: {self.why_dead() or 'unknown reason'}") from None
         return reply["content"], reply.get("buffers") or []
+
+    async def _answer(self, kind: str, content: dict[str, Any], buffers: Sequence[Any]) -> dict[str, Any]:
+        return await self._reply(await self._send("shell", kind, content, buffers))
 
     async def ended(self) -> str:
         """Wait until the kernel that died is buried, and return why it died."""
@@ -220,11 +268,14 @@ class Channel:
         provisioner = getattr(self._manager, "provisioner", None)
         return provisioner.why_dead() if provisioner is not None else ""
 
+    async def _hang_up(self) -> None:
+        lines = list(self._lines.values())
+        self._lines.clear()
+        await asyncio.gather(*(line.close() for line in lines))
+
     async def close(self) -> None:
         """Hang up, kill the kernel and all it started, and remove what was made for it."""
-        if self._client is not None:
-            self._client.stop_channels()
-            self._client = None
+        await self._hang_up()
         if self._manager.has_kernel:
             await self._manager.shutdown_kernel(now=True)
         self._manager.cleanup_connection_file()

@@ -167,6 +167,11 @@ class Collector:
                     name=plain(name)[:200], value=cut_middle(plain(value), 4000), traceback=cut_middle(text, self._text_size)
                 )
 
+    def pass_over(self, size: int) -> None:
+        """Count ``size`` bytes that were too large to be taken in."""
+        self.received += size
+        self.dropped += size
+
     def _stream(self, name: Any, text: str) -> None:
         text = plain(text)
         if not self._outputs or self._outputs[-1][0].kind != name:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from workbench.errors import SandboxError
 from workbench.kernels import exchange, runtime
-from workbench.kernels.channel import FLOOD_BYTES, READY_SECONDS, Channel, KernelDied
+from workbench.kernels.channel import FLOOD_BYTES, READY_SECONDS, Channel, Disconnected, KernelDied
 from workbench.kernels.collect import Collector
 from workbench.kernels.contract import Branched, Kernel
 from workbench.kernels.environments import Environment
@@ -115,7 +115,7 @@ class KernelSession(Kernel):
         except BaseException as error:
             died = channel.why_dead()
             await self.close()
-            if isinstance(error, TimeoutError | KernelDied):
+            if isinstance(error, TimeoutError | KernelDied | Disconnected):
                 raise SandboxError(f"the kernel did not answer: {died or f'{READY_SECONDS:.0f} s passed'}") from None
             raise
 
@@ -137,7 +137,7 @@ class KernelSession(Kernel):
         self._cancelled.clear()
         limit = min(timeout or self.cell_seconds, self.cell_seconds)
         status: str = "ok"
-        note, lost = "", False
+        note, lost, cut_off = "", False, False
         running = asyncio.ensure_future(channel.run(code, collector))
         cancelled = asyncio.ensure_future(self._cancelled.wait())
         try:
@@ -148,7 +148,9 @@ class KernelSession(Kernel):
                 await channel.interrupt()
                 await asyncio.wait({running}, timeout=_INTERRUPT_SECONDS)
             if running.done():
-                if running.result() == "flooded":
+                outcome = running.result()
+                cut_off = outcome == "cut off"
+                if outcome == "flooded":
                     status, note = "flooded", f"stopped: more than {FLOOD_BYTES // 2**20} MiB of output"
             else:
                 note += "; it did not react to the interrupt and was killed"
@@ -170,11 +172,12 @@ class KernelSession(Kernel):
                 running.cancel()
                 with contextlib.suppress(asyncio.CancelledError, KernelDied):
                     await running
-        if channel.cut_off and not lost:
+        if cut_off:
             try:
                 await channel.connect()
-            except (TimeoutError, KernelDied):
+            except (TimeoutError, KernelDied, Disconnected):
                 lost, note = True, note or f"the kernel did not answer any more: {channel.why_dead() or 'unknown reason'}"
+                status = "died" if status == "ok" else status
         if lost:
             await self.restart()
             note += "; it was started again: variables are lost, files are kept"

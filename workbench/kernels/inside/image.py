@@ -142,6 +142,12 @@ def copy_file(source: str, target: str) -> None:
     shutil.copystat(source, target)
 
 
+def data_bytes() -> int:
+    """Return how much private memory this process has mapped, as RLIMIT_DATA counts it."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmData"))
+
+
 class Keeper:
     """The first process of a kernel's namespaces; it keeps the rights that the kernel gives up."""
 
@@ -227,7 +233,9 @@ class Keeper:
             os.chdir(request["cwd"])
             # it may change its root and nothing else: a branch of it finds its own files at the paths of the old ones
             confine.keep_capabilities(confine.CAP_SYS_CHROOT)
-            walls = [confine.hold_to(request["limits"]), "unprivileged user"]
+            # what was imported before the fork is not the kernel's own, though the system counts it in
+            limits = {**request["limits"], "RLIMIT_DATA": request["limits"]["RLIMIT_DATA"] + data_bytes()}
+            walls = [confine.hold_to(limits), "unprivileged user"]
             raised, missing = confine.raise_walls(request["readable"], request["writable"])
             self.tell(walls=walls + raised, missing=missing, number=os.getpid())
             close_all_but(set())
