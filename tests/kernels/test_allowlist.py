@@ -73,7 +73,7 @@ def test_entries(entry: str, rule: Rule) -> None:
         "0x7f.1:80",
         "0177.0.0.1:80",
         "example.0x7f",
-        "１２７.0.0.1",
+        "\uff11\uff12\uff17.0.0.1",
         "[fe80::1%eth0]:80",
         "[::1",
         "::1]",
@@ -107,7 +107,7 @@ def test_what_cannot_be_allowed_is_named(entry: str) -> None:
 
 @pytest.mark.parametrize("entries", ["pypi.org", [443], [None]])
 def test_what_is_no_list_of_texts_is_named(entries: object) -> None:
-    with pytest.raises(UsageError, match="is no text|is the text"):
+    with pytest.raises(UsageError, match=r"is no text|is the text"):
         Allowlist(entries)  # type: ignore[arg-type]
 
 
