@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 import ssl
+import sys
 import urllib.error
 import urllib.request
 
@@ -13,7 +15,7 @@ import trustme
 
 from tests.kernels.gates import HELLO, echo, gate, names, status, upstream
 from workbench.kernels.allowlist import Allowlist
-from workbench.kernels.network import proxy_environ
+from workbench.kernels.network import Gate, proxy_environ
 
 
 def fetch(proxy: str, url: str, data: bytes | None = None, context: ssl.SSLContext | None = None) -> bytes:
@@ -50,6 +52,42 @@ async def test_https_through_a_stock_client(certificates: trustme.CA) -> None:
         assert await asyncio.to_thread(fetch, opened.proxy, f"https://localhost:{server.port}/", None, client_side) == b"hello"
         assert server.received[0].startswith(b"GET / HTTP/1.1\r\n")
         assert dict(opened.gate.allowed) == {server.entry: 1}
+
+
+INSIDE = """
+import os, socket, sys, urllib.request
+words, port = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
+listening = socket.create_server(("127.0.0.1", 0))
+socket.send_fds(words, [b"here"], [listening.fileno()])
+os.environ["http_proxy"] = f"http://127.0.0.1:{listening.getsockname()[1]}"
+listening.close()
+words.recv(1)
+try:
+    socket.create_connection(("127.0.0.1", port), timeout=5)
+except OSError as error:
+    print("alone:", error)
+print(urllib.request.urlopen(f"http://localhost:{port}/").read())
+"""
+
+
+@pytest.mark.walls
+async def test_from_a_network_that_leads_nowhere() -> None:
+    if (bubblewrap := shutil.which("bwrap")) is None:
+        pytest.skip("NO BUBBLEWRAP: the gate is not tried from a network of its own here")
+    ours, theirs = socket.socketpair()
+    async with upstream() as server:
+        walled = [bubblewrap, "--unshare-net", "--dev-bind", "/", "/", sys.executable, "-c", INSIDE, str(theirs.fileno()), str(server.port)]
+        process = await asyncio.create_subprocess_exec(*walled, pass_fds=[theirs.fileno()], stdout=asyncio.subprocess.PIPE)
+        theirs.close()
+        _, descriptors, *_ = await asyncio.to_thread(socket.recv_fds, ours, 4, 1)
+        made = Gate(Allowlist([server.entry]))
+        await made.serve(socket.socket(fileno=descriptors[0]))
+        ours.send(b".")
+        told, _ = await process.communicate()
+        assert b"alone: [Errno 111] Connection refused" in told
+        assert b"hello" in told
+        await made.close()
+    ours.close()
 
 
 async def test_a_stock_client_shows_why_it_was_refused() -> None:

@@ -95,6 +95,16 @@ async def test_a_refusal_says_how_to_allow_what_can_be_allowed() -> None:
         assert b"it can never be allowed" in await opened.connect("169.254.169.254:80")
 
 
+async def test_a_name_may_lead_to_a_private_address_that_is_on_the_list_too() -> None:
+    async with upstream() as server:
+        entries = [f"*.example.org:{server.port}", f"127.0.0.1:{server.port}"]
+        resolve = names(mirror_example_org="127.0.0.1", other_example_org=["127.0.0.1", "127.0.0.2"])
+        async with gate(entries, resolve=resolve) as opened:
+            assert (await opened.get(f"http://mirror.example.org:{server.port}/")).endswith(b"hello")
+            assert f"\r\nHost: mirror.example.org:{server.port}\r\n".encode() in server.received[0]
+            assert b"other.example.org leads to 127.0.0.2," in await opened.get(f"http://other.example.org:{server.port}/")
+
+
 async def test_an_own_address_of_the_internet_is_still_this_machine(no_upstream: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "_own_addresses", lambda: {"93.184.215.14"})
     async with gate(["www.example.org"], resolve=names(www_example_org="93.184.215.14")) as opened:

@@ -198,8 +198,8 @@ class Allowlist:
     ----------
     entries : iterable of str
         Names (``pypi.org``), all names below one (``*.example.org``), or addresses, each with ``:port`` for another
-        port than 80 and 443. A name must lead to the internet. What is on this machine or its own network is opened
-        only by ``localhost`` or its address, with the port.
+        port than 80 and 443. A name must lead to the internet, or to an address that is on the list too. What is on
+        this machine or its own network is opened only by ``localhost`` or its address, with the port.
 
     Raises
     ------

@@ -157,7 +157,8 @@ class Gate:
         # this machine may have an address of the internet, where servers listen that are meant for it alone
         own = _own_addresses() if host != "localhost" else set()
         for address in addresses:
-            if leads_astray(host, address) or str(address) in own:
+            astray = leads_astray(host, address) or str(address) in own
+            if astray and not self._allowlist.covers(str(address), port):
                 remedy = _remedy(str(address), port)
                 raise Refusal(403, f"{host} leads to {address}, which is no host of the internet; {remedy}")
         if not addresses:
