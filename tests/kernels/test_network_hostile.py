@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from pathlib import Path
 
 import pytest
 
@@ -326,6 +327,20 @@ async def test_connections_are_counted() -> None:
         assert status(await opened.connect("example.com:443")) == 403
         for writer in held:
             writer.close()
+
+
+async def test_no_connection_leaves_a_descriptor_behind() -> None:
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    async with upstream() as server, gate([server.entry]) as opened:
+        url = f"http://localhost:{server.port}/"
+        assert status(await opened.get(url)) == 200
+        before = descriptors()
+        for _ in range(4):
+            answers = await asyncio.gather(*(opened.get(url if number % 2 else "http://example.com/") for number in range(50)))
+            assert [status(answer) for answer in answers] == [403, 200] * 25
+        assert await eventually(lambda: descriptors() <= before)
 
 
 async def test_closing_hangs_up_everything() -> None:

@@ -74,7 +74,7 @@ class Gate:
 
     async def serve(self, listening: socket.socket) -> None:
         """Answer what connects to ``listening``, from now until :meth:`close`; the socket is the gate's from here on."""
-        self._server = await asyncio.start_server(self._meet, sock=listening, limit=CHUNK, backlog=16)
+        self._server = await asyncio.start_server(self._meet, sock=listening, limit=CHUNK, backlog=self._connections)
 
     async def close(self) -> None:
         """Hang up every connection and stop listening."""
