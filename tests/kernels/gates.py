@@ -93,8 +93,11 @@ class Opened:
 
 
 @contextlib.asynccontextmanager
-async def gate(entries: Iterable[str], **options: object) -> AsyncIterator[Opened]:
+async def gate(entries: Iterable[str], *, send_buffer: int | None = None, **options: object) -> AsyncIterator[Opened]:
     listening = socket.create_server(("127.0.0.1", 0))
+    if send_buffer is not None:
+        # accepted sockets inherit it
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
     port = listening.getsockname()[1]
     made = Gate(Allowlist(entries), **options)  # type: ignore[arg-type]
     await made.serve(listening)

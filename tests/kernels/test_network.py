@@ -14,6 +14,7 @@ import pytest
 import trustme
 
 from tests.kernels.gates import HELLO, echo, gate, names, status, upstream
+from workbench.kernels import relay
 from workbench.kernels.allowlist import Allowlist
 from workbench.kernels.network import Gate, proxy_environ
 
@@ -118,14 +119,16 @@ async def test_a_tunnel_asked_for_in_http_1_0_without_a_host_header() -> None:
         assert answer.endswith(b"\r\n\r\nhello")
 
 
-async def test_a_body_is_carried_whole_and_read_only_as_fast_as_it_is_taken() -> None:
+@pytest.mark.parametrize("head", ["PUT http://{host}/ HTTP/1.1\r\nContent-Length: {size}", "CONNECT {host} HTTP/1.1"])
+async def test_a_body_is_carried_whole_and_read_only_as_fast_as_it_is_taken(head: str) -> None:
     taken = 0
     size = 64 * 2**20
     begin = asyncio.Event()
 
     async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal taken
-        await reader.readuntil(b"\r\n\r\n")
+        if head.startswith("PUT"):
+            await reader.readuntil(b"\r\n\r\n")
         await begin.wait()
         while taken < size:
             taken += len(await reader.read(2**20))
@@ -134,7 +137,9 @@ async def test_a_body_is_carried_whole_and_read_only_as_fast_as_it_is_taken() ->
     async with upstream(slow) as server, gate([server.entry]) as opened:
         reader, writer = await asyncio.open_connection("127.0.0.1", opened.port)
         writer.transport.set_write_buffer_limits(0)
-        writer.write(f"PUT http://localhost:{server.port}/ HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())
+        writer.write((head.format(host=f"localhost:{server.port}", size=size) + "\r\nHost: x\r\n\r\n").encode())
+        if head.startswith("CONNECT"):
+            assert status(await reader.readuntil(b"\r\n\r\n")) == 200
         sent = 0
 
         async def send() -> None:
@@ -157,6 +162,35 @@ async def test_a_body_is_carried_whole_and_read_only_as_fast_as_it_is_taken() ->
         assert b"hello" in await reader.read(65536)
         assert taken == size
         writer.close()
+
+
+@pytest.mark.parametrize("head", ["GET http://{host}/ HTTP/1.0", "CONNECT {host} HTTP/1.0"])
+async def test_a_client_that_reads_slowly_gets_the_end_too(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "_FAREWELL_SECONDS", 0.0)
+    body = bytes(range(256)) * 2**12
+
+    async def generous(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if head.startswith("GET"):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.0 200 OK\r\n\r\n")
+        writer.write(body)
+        await writer.drain()
+
+    async with upstream(generous) as server, gate([server.entry], send_buffer=4096) as opened:
+        slow = socket.socket()
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(slow, ("127.0.0.1", opened.port))
+        await loop.sock_sendall(slow, (head.format(host=f"localhost:{server.port}") + "\r\n\r\n").encode())
+        if head.startswith("CONNECT"):
+            slow.shutdown(socket.SHUT_WR)
+        got = bytearray()
+        while data := await loop.sock_recv(slow, 1024):
+            got += data
+            await asyncio.sleep(0)
+        slow.close()
+        assert got.endswith(body)
 
 
 @pytest.mark.parametrize(
