@@ -1,22 +1,18 @@
-"""Sizes, and the cgroup that holds a sandbox to its limits, on pretended and on real cgroup trees."""
+"""Sizes, and the limits that somebody may write."""
 
 from __future__ import annotations
 
 import contextlib
-import secrets
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import fields
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from workbench.errors import UsageError
-from workbench.kernels.limits import Cgroup, Limits, parse_size
+from workbench.kernels.limits import Limits, parse_size
 
-LIMITS = Limits(memory=64 * 2**20, processes=20)
+NAMES = [each.name for each in fields(Limits)]
 
 
 @pytest.mark.parametrize(
@@ -57,214 +53,54 @@ def test_a_size_is_a_number_of_bytes_or_a_usage_error(text: str) -> None:
         assert parse_size(text) >= 0
 
 
-def tree_1(root: Path, memory: str = "/box/inner", pids: str = "/") -> dict[str, str]:
-    (root / "memory" / memory.strip("/")).mkdir(parents=True)
-    (root / "pids" / pids.strip("/")).mkdir(parents=True, exist_ok=True)
-    mounts = [
-        "proc /proc proc rw 0 0",
-        f"tmpfs {root} tmpfs rw,mode=755 0 0",
-        f"cgroup {root}/cpu cgroup rw,relatime,cpu 0 0",
-        f"cgroup {root}/memory cgroup rw,nosuid,relatime,memory 0 0",
-        f"cgroup {root}/pids cgroup rw,relatime,pids 0 0",
-        f"cgroup2 {root}/unified cgroup2 rw,relatime 0 0",
-    ]
-    own = ["9:name=systemd:/", f"8:pids:{pids}", f"4:memory:{memory}", "1:cpu:/", "0::/"]
-    return {"mounts": "\n".join(mounts) + "\n", "own": "\n".join(own) + "\n"}
+def test_limits_of_a_file() -> None:
+    written = {"memory": "512M", "workspace_bytes": "1.5G", "file_bytes": 4096, "processes": 8, "cpus": 0.5, "wall_seconds": 60}
+    expected = Limits(memory=512 * 2**20, workspace_bytes=3 * 2**29, file_bytes=4096, processes=8, cpus=0.5, wall_seconds=60)
+    assert Limits.parse(written) == expected
+    assert Limits.parse({}) == Limits()
 
 
-def tree_2(root: Path, own: str = "/user.slice/session.scope") -> dict[str, str]:
-    (root / own.strip("/")).mkdir(parents=True, exist_ok=True)
-    return {"mounts": f"proc /proc proc rw 0 0\ncgroup2 {root} cgroup2 rw,nsdelegate 0 0\n", "own": f"0::{own}\n"}
+def test_an_unknown_limit_is_named_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match=r"there is no limit 'ram', 'cpu'") as raised:
+        Limits.parse({"ram": "2G", "memory": "2G", "cpu": 1})
+    assert all(name in raised.value.hint for name in NAMES)
 
 
-def settings_of(folder: Path) -> dict[str, str]:
-    return {file.name: file.read_text() for file in folder.iterdir()}
+def test_a_size_that_is_none_is_named_with_its_limit() -> None:
+    with pytest.raises(UsageError, match="the limit scratch_bytes: 'much' is not a size"):
+        Limits.parse({"scratch_bytes": "much"})
 
 
-def unlink_files(group: Cgroup) -> None:
-    """A real cgroup's files need no removing; those of a pretended one do."""
-    for folder in group.folders:
-        for file in folder.iterdir():
-            file.unlink()
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", [0, -1, 0.0, -0.5, float("nan"), float("inf"), 1e300, 2**63, True, "1", [], {}, b"1"])
+def test_what_no_limit_can_be_is_named(name: str, value: object) -> None:
+    with pytest.raises(UsageError) as raised:
+        Limits(**{name: value})  # type: ignore[arg-type]
+    assert raised.value.message == f"the limit {name} cannot be {value!r}"
+    assert "by default it is" in raised.value.hint
 
 
-def test_version_1_gets_a_folder_per_controller_below_its_own(tmp_path: Path) -> None:
-    group = Cgroup.create("box-1", LIMITS, **tree_1(tmp_path))
-    assert group is not None
-    assert group.version == 1
-    memory, pids = tmp_path / "memory/box/inner/box-1", tmp_path / "pids/box-1"
-    assert group.folders == [memory, pids]
-    assert settings_of(memory) == {"memory.limit_in_bytes": str(LIMITS.memory), "memory.memsw.limit_in_bytes": str(LIMITS.memory)}
-    assert settings_of(pids) == {"pids.max": "20"}
-    unlink_files(group)
-    group.remove()
-    assert not memory.exists()
-    assert not pids.exists()
+@pytest.mark.parametrize("name", NAMES)
+def test_only_time_can_be_without_a_limit(name: str) -> None:
+    if name in ("idle_seconds", "wall_seconds"):
+        assert getattr(Limits(**{name: None}), name) is None  # type: ignore[arg-type]
+    else:
+        with pytest.raises(UsageError, match=f"the limit {name} cannot be None"):
+            Limits(**{name: None})  # type: ignore[arg-type]
 
 
-def test_version_1_with_both_controllers_in_one_hierarchy(tmp_path: Path) -> None:
-    (tmp_path / "both").mkdir()
-    given = {"mounts": f"cgroup {tmp_path}/both cgroup rw,memory,pids 0 0\n", "own": "3:memory,pids:/\n"}
-    group = Cgroup.create("box-1", LIMITS, **given)
-    assert group is not None
-    settings = settings_of(tmp_path / "both" / "box-1")
-    assert settings["memory.limit_in_bytes"] == str(LIMITS.memory)
-    assert settings["pids.max"] == "20"
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("cpus", "idle_seconds", "wall_seconds")])
+def test_what_is_counted_is_whole(name: str) -> None:
+    with pytest.raises(UsageError, match=f"the limit {name} cannot be 1.5"):
+        Limits(**{name: 1.5})  # type: ignore[arg-type]
 
 
-def test_version_2_gets_a_sibling_because_its_own_group_holds_processes(tmp_path: Path) -> None:
-    group = Cgroup.create("box-1", LIMITS, **tree_2(tmp_path))
-    assert group is not None
-    assert group.version == 2
-    folder = tmp_path / "user.slice/box-1"
-    assert group.folders == [folder]
-    assert settings_of(folder) == {
-        "memory.max": str(LIMITS.memory),
-        "memory.swap.max": "0",
-        "memory.oom.group": "0",
-        "pids.max": "20",
-    }
-    unlink_files(group)
-    group.remove()
-    assert not folder.exists()
+VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.from_regex(r"\d{1,4}[KMGT]", fullmatch=True)
 
 
-def test_version_2_in_the_root_group_gets_a_child(tmp_path: Path) -> None:
-    group = Cgroup.create("box-1", LIMITS, **tree_2(tmp_path, "/"))
-    assert group is not None
-    assert group.folders == [tmp_path / "box-1"]
-
-
-def refuse_to_write(monkeypatch: pytest.MonkeyPatch, *names: str, below: Path | None = None) -> None:
-    """Pretend that cgroup files of ``names`` cannot be written; permissions would not stop root."""
-    really = Path.write_text
-
-    def write_text(self: Path, *arguments: str, **options: str) -> int:
-        if self.name in names and (below is None or self.is_relative_to(below)):
-            raise PermissionError(13, "Permission denied", str(self))
-        return really(self, *arguments, **options)
-
-    monkeypatch.setattr(Path, "write_text", write_text)
-
-
-def test_version_2_tries_a_child_where_a_sibling_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = tree_2(tmp_path)
-    refuse_to_write(monkeypatch, "memory.max", below=tmp_path / "user.slice/box-1")
-    group = Cgroup.create("box-1", LIMITS, **given)
-    assert group is not None
-    assert group.folders == [tmp_path / "user.slice/session.scope/box-1"]
-    assert not (tmp_path / "user.slice/box-1").exists()
-
-
-def test_a_machine_without_swap_accounting_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    refuse_to_write(monkeypatch, "memory.memsw.limit_in_bytes", "memory.swap.max", "memory.oom.group")
-    assert Cgroup.create("box-1", LIMITS, **tree_1(tmp_path / "1")) is not None
-    assert Cgroup.create("box-1", LIMITS, **tree_2(tmp_path / "2")) is not None
-
-
-@pytest.mark.parametrize("tree", [tree_1, tree_2])
-def test_a_limit_that_cannot_be_set_means_no_cgroup(tree: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = tree(tmp_path)  # type: ignore[operator]
-    refuse_to_write(monkeypatch, "memory.max", "memory.limit_in_bytes")
-    assert Cgroup.create("box-1", LIMITS, **given) is None
-    assert not list(tmp_path.rglob("box-1"))
-
-
-def test_half_a_version_1_group_is_taken_down_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = tree_1(tmp_path)
-    (tmp_path / "pids").rmdir()
-    monkeypatch.setattr(Path, "write_text", lambda *_: 0)
-    assert Cgroup.create("box-1", LIMITS, **given) is None
-    assert not list(tmp_path.rglob("box-1"))
-
-
-@pytest.mark.parametrize(
-    ("mounts", "own"),
-    [
-        ("", ""),
-        ("proc /proc proc rw 0 0\n", "0::/\n"),
-        ("cgroup /nowhere/memory cgroup rw,memory 0 0\ncgroup /nowhere/pids cgroup rw,pids 0 0\n", "4:memory:/\n8:pids:/\n"),
-        ("cgroup2 /nowhere/cgroup cgroup2 rw 0 0\n", "0::/a/b\n"),
-        ("cgroup2 /nowhere/cgroup cgroup2 rw 0 0\n", ""),
-    ],
-)
-def test_a_machine_that_lends_no_cgroup(mounts: str, own: str) -> None:
-    assert Cgroup.create("box-1", LIMITS, mounts=mounts, own=own) is None
-
-
-def test_oom_kills_are_read_in_both_versions(tmp_path: Path) -> None:
-    for version, file in ((1, "memory.oom_control"), (2, "memory.events")):
-        folder = tmp_path / str(version)
-        folder.mkdir()
-        group = Cgroup([folder], version)
-        assert not group.out_of_memory()
-        (folder / file).write_text("low 0\noom_kill 0\n")
-        assert not group.out_of_memory()
-        (folder / file).write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n")
-        assert group.out_of_memory()
-
-
-@pytest.fixture
-def real() -> Iterator[Cgroup]:
-    group = Cgroup.create(f"workbench-test-{secrets.token_hex(4)}", LIMITS)
-    if group is None:
-        pytest.skip("NO CGROUP: this machine lends none, limits are held by the watchdog here")
-    yield group
-    group.remove()
-
-
-def run_in(group: Cgroup, *argv: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(group.entering(list(argv)), capture_output=True, text=True, check=False)
-
-
-def test_a_process_enters_before_it_starts(real: Cgroup) -> None:
-    done = run_in(real, "cat", "/proc/self/cgroup")
-    assert done.stdout.count(real.folders[0].name) == len(real.folders)
-
-
-def test_arguments_reach_the_program_as_they_are(real: Cgroup) -> None:
-    odd = ["--", "a b", "$(id)", "'", "*", ""]
-    done = run_in(real, sys.executable, "-c", "import sys; print(sys.argv[1:])", *odd)
-    assert done.stdout.strip() == str(odd)
-
-
-def test_a_process_that_cannot_enter_does_not_start(tmp_path: Path) -> None:
-    done = run_in(Cgroup([tmp_path / "gone"]), "echo", "ran")
-    assert done.returncode == 125
-    assert "ran" not in done.stdout
-
-
-def test_memory_is_held(real: Cgroup) -> None:
-    assert not real.out_of_memory()
-    done = run_in(real, sys.executable, "-c", "import mmap; m = mmap.mmap(-1, 1 << 28); m.write(bytes(1 << 28)); print('kept')")
-    assert done.returncode == -9
-    assert "kept" not in done.stdout
-    assert real.out_of_memory()
-
-
-def test_processes_are_held(real: Cgroup) -> None:
-    code = """
-import os, signal
-made = []
-try:
-    for _ in range(100):
-        pid = os.fork()
-        if pid == 0:
-            signal.pause()
-        made.append(pid)
-finally:
-    for pid in made:
-        os.kill(pid, 9)
-        os.waitpid(pid, 0)
-    print(len(made))
-"""
-    done = run_in(real, sys.executable, "-c", code)
-    assert "BlockingIOError" in done.stderr
-    assert 0 < int(done.stdout) < LIMITS.processes
-
-
-def test_a_removed_group_is_gone(real: Cgroup) -> None:
-    assert all(folder.is_dir() for folder in real.folders)
-    real.remove()
-    assert not any(folder.exists() for folder in real.folders)
-    real.remove()
+@given(st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=8), VALUES, max_size=4))
+def test_a_table_is_limits_above_zero_or_a_usage_error(table: dict[str, object]) -> None:
+    with contextlib.suppress(UsageError):
+        limits = Limits.parse(table)
+        assert all(getattr(limits, name) is None or getattr(limits, name) > 0 for name in NAMES)
+        assert set(table) <= set(NAMES)

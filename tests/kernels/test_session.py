@@ -480,7 +480,7 @@ async def test_without_a_sandbox_no_variable_of_the_users_enters(opened: Opener,
 
 
 async def test_the_watchdog_holds_memory_where_there_is_no_cgroup(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workbench.kernels.limits.Cgroup.create", lambda *_, **__: None)
+    monkeypatch.setattr("workbench.kernels.cgroups.Cgroup.create", lambda *_, **__: None)
     session = await opened(policy=Policy(limits=Limits(memory=512 * 2**20)))
     assert "watchdog: memory" in session.walls
     assert any(each.startswith("cgroup") for each in session.missing)

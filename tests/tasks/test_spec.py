@@ -160,9 +160,18 @@ def test_added_packages_may_have_extras_and_markers(make_task: MakeTask) -> None
     assert make_task(environment=f"[environment]\npackages = {json.dumps(packages)}\n").task.environment.packages == packages
 
 
-def test_a_memory_that_is_no_size_is_found_before_a_run(make_task: MakeTask) -> None:
-    with pytest.raises(TaskError, match="lots"):
-        make_task(environment="[environment]\nmemory = 'lots'\n")
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("memory = 'lots'", "memory: .*'lots' is not a size"),
+        ("memory = '0'", "the limit memory cannot be 0"),
+        ("cpus = 0", "cpus: .*greater than or equal to 0.01"),
+        ("cpus = inf", "cpus: .*finite"),
+    ],
+)
+def test_a_limit_that_none_can_be_is_found_before_a_run(make_task: MakeTask, line: str, says: str) -> None:
+    with pytest.raises(TaskError, match=says):
+        make_task(environment=f"[environment]\n{line}\n")
 
 
 @pytest.mark.parametrize("name", ["flat", "Upper/case", "a//b", "/a/b", "a/b/", "a/../b", "a/.b", "", "a/b c", "a/ü", "a/b\n"])

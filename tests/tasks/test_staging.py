@@ -97,8 +97,8 @@ class TestLimitsOf:
         environment = replace(unbuilt, limits=replace(unbuilt.limits, memory=5 * 2**30, processes=77, open_files=99))
         said = make_task(environment="[environment]\nname = 'python-min'\nmemory = '1G'\n").task
         assert limits_of(said, environment) == replace(environment.limits, memory=2**30)
-        said = make_task(environment="[environment]\nprocesses = 5\n").task
-        assert limits_of(said, environment) == replace(environment.limits, processes=5)
+        said = make_task(environment="[environment]\nprocesses = 5\ncpus = 0.5\n").task
+        assert limits_of(said, environment) == replace(environment.limits, processes=5, cpus=0.5)
 
 
 class TestCheckEnvironment:

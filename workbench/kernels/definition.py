@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from workbench import paths
 from workbench.errors import UsageError
-from workbench.kernels.limits import Limits, parse_size
+from workbench.kernels.limits import Limits
 from workbench.kernels.locks import parse_package
 
 FILE = "environment.toml"
@@ -54,18 +54,10 @@ def _python(text: str) -> str:
 def _limits(table: Any) -> Limits:
     if not isinstance(table, dict):
         raise ValueError("must be a table")
-    read = {}
-    for name, value in table.items():
-        if name not in Limits.__dataclass_fields__:
-            raise ValueError(f"{name} is unknown; there are {', '.join(Limits.__dataclass_fields__)}")
-        try:
-            number = parse_size(value) if isinstance(value, str) else value
-        except UsageError as error:
-            raise ValueError(f"{name}: {error}") from None
-        if not isinstance(number, int) or isinstance(number, bool) or number <= 0:
-            raise ValueError(f"{name} is {value!r}, and must be a whole number above 0, or a size such as 512M")
-        read[name] = number
-    return Limits(**read)
+    try:
+        return Limits.parse(table)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
 
 
 class Definition(BaseModel):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from workbench.errors import UsageError
+from workbench.kernels.allowlist import Allowlist
 from workbench.kernels.limits import Limits
 
 
@@ -55,6 +56,11 @@ class Policy:
         Folders of the environment's site-packages that it sees empty.
     gpu : bool
         Whether it gets this machine's GPUs.
+
+    Raises
+    ------
+    UsageError
+        If a host cannot be allowed.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -62,3 +68,6 @@ class Policy:
     grants: tuple[Grant, ...] = ()
     hide: tuple[str, ...] = ()
     gpu: bool = False
+
+    def __post_init__(self) -> None:
+        Allowlist(self.network)

@@ -17,7 +17,8 @@ import psutil
 
 from workbench.errors import SandboxError
 from workbench.kernels import runtime
-from workbench.kernels.limits import Cgroup, Limits
+from workbench.kernels.cgroups import Cgroup
+from workbench.kernels.limits import Limits
 from workbench.kernels.walls import Enclosure
 
 _TAIL = 16 * 1024
@@ -99,10 +100,13 @@ class SandboxedProcess(ABC):
             self._disk_limit = max(self._disk_limit, used + self._limits.workspace_bytes // 8)
         self._cgroup = Cgroup.create(f"workbench-{runtime.mine().name}-{secrets.token_hex(4)}", self._limits)
         if self._cgroup is not None:
-            self.walls.append(f"cgroup v{self._cgroup.version}: memory and processes")
+            share = ", processor share" if "cpus" in self._cgroup.holds else ""
+            self.walls.append(f"cgroup v{self._cgroup.version}: memory, processes{share}")
         else:
             self.walls.append("watchdog: memory")
             self.missing.append("cgroup: none is delegated to this user")
+        if self._cgroup is None or "cpus" not in self._cgroup.holds:
+            self.missing.append("processor share: not limited here")
 
     def _disk_used(self) -> int:
         enough = self._disk_limit

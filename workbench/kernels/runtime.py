@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from workbench import paths
-from workbench.kernels.limits import Cgroup
+from workbench.kernels.cgroups import Cgroup
 
 _LOCK = "owner"
 _mine: tuple[int, Path, FileLock] | None = None

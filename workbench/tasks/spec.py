@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from workbench.errors import TaskError, UsageError
 from workbench.kernels.definition import Package
-from workbench.kernels.limits import parse_size
+from workbench.kernels.limits import Limits
 from workbench.tasks.metrics import Metric, Table
 
 
@@ -25,15 +25,15 @@ Inside = Annotated[str, AfterValidator(_inside)]
 """A relative path that stays inside its folder."""
 
 
-def _size(text: str) -> str:
+def _memory(text: str) -> str:
     try:
-        parse_size(text)
+        Limits.parse({"memory": text})
     except UsageError as error:
         raise ValueError(str(error)) from None
     return text
 
 
-Size = Annotated[str, AfterValidator(_size)]
+Memory = Annotated[str, AfterValidator(_memory)]
 """A size in bytes, with K, M, G or T."""
 
 
@@ -119,9 +119,11 @@ class EnvironmentNeeds(Table):
     """Or the path of a folder with an ``environment.toml``, from the task's folder."""
     packages: list[Package] = Field(default_factory=list)
     """What the task needs beside the environment's own."""
-    memory: Size | None = None
+    memory: Memory | None = None
     """By default what the environment's definition says."""
     processes: int | None = Field(default=None, ge=4)
+    """By default what the environment's definition says."""
+    cpus: float | None = Field(default=None, ge=0.01, allow_inf_nan=False)
     """By default what the environment's definition says."""
     cell_seconds: float = Field(default=600, gt=0)
     network: Literal["none"] = "none"

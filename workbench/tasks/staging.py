@@ -75,6 +75,7 @@ def limits_of(task: Task, environment: Environment) -> Limits:
         environment.limits,
         memory=environment.limits.memory if needs.memory is None else parse_size(needs.memory),
         processes=environment.limits.processes if needs.processes is None else needs.processes,
+        cpus=environment.limits.cpus if needs.cpus is None else needs.cpus,
     )
 
 
