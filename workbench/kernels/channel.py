@@ -175,8 +175,8 @@ class Channel:
             # whoever waits for the cell to stop finds out that it does not
             return
 
-    async def run(self, code: str, collector: Collector) -> Literal["done", "flooded", "cut off"]:
-        """Run a cell and collect what it shows, until the kernel says that it is over.
+    async def run(self, code: str, collector: Collector, most: int = FLOOD_BYTES) -> Literal["done", "flooded", "cut off"]:
+        """Run a cell and collect what it shows, until the kernel says that it is over; beyond ``most`` bytes it is interrupted.
 
         Raises
         ------
@@ -194,11 +194,11 @@ class Channel:
         }
         try:
             request = await self._send("shell", "execute_request", content)
-            return await self._collect(request, collector)
+            return await self._collect(request, collector, most)
         except Disconnected:
             return "cut off"
 
-    async def _collect(self, request: str, collector: Collector) -> Literal["done", "flooded"]:
+    async def _collect(self, request: str, collector: Collector, most: int) -> Literal["done", "flooded"]:
         outcome: Literal["done", "flooded"] = "done"
         iopub, passed_over = self._lines["iopub"], self._lines["iopub"].skipped
         replied = asyncio.ensure_future(self._reply(request))
@@ -209,7 +209,7 @@ class Channel:
                 await asyncio.wait({coming}, timeout=_QUIET_SECONDS)
                 collector.pass_over(iopub.skipped - passed_over)
                 passed_over = iopub.skipped
-                if outcome == "done" and collector.received > FLOOD_BYTES:
+                if outcome == "done" and collector.received > most:
                     outcome = "flooded"
                     await self.interrupt()
                 if not coming.done():
@@ -266,7 +266,7 @@ class Channel:
     def why_dead(self) -> str:
         """Return why the kernel ended; empty while it lives."""
         provisioner = getattr(self._manager, "provisioner", None)
-        return provisioner.why_dead() if provisioner is not None else ""
+        return "" if provisioner is None else provisioner.ended_by or provisioner.why_dead()
 
     async def _hang_up(self) -> None:
         lines = list(self._lines.values())

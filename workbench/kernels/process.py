@@ -137,12 +137,8 @@ class SandboxedProcess(ABC):
 
     async def _end_cgroup(self) -> None:
         """Kill what is left in the group, whoever its parents were, and remove it."""
-        while self._cgroup is not None and (members := self._cgroup.members()):
-            for pid in members:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            await asyncio.sleep(0.01)
         if self._cgroup is not None:
+            await self._cgroup.kill()
             if self.breach is None and self._cgroup.out_of_memory():
                 self.breach = f"memory limit of {self._limits.memory} bytes"
             self._cgroup.remove()

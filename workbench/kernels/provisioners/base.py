@@ -63,6 +63,8 @@ class SandboxProvisioner(KernelProvisionerBase):  # type: ignore[misc]
 
     walls: list[str]
     missing: list[str]
+    ended_by: str = ""
+    """The limit that workbench ended the kernel for."""
     folder: Path | None = None
     """Private to this kernel: ``c/`` holds its sockets and ``c/kernel.json``; the rest is the backend's."""
 
@@ -121,6 +123,11 @@ class SandboxProvisioner(KernelProvisionerBase):  # type: ignore[misc]
         """Kill on SIGKILL and SIGTERM; any other signal stays outside: interrupts go by message."""
         if signum in (signal.SIGKILL, signal.SIGTERM):
             await self.kill()
+
+    async def end(self, reason: str) -> None:
+        """Kill the kernel because it has reached a limit."""
+        self.ended_by = reason
+        await self.kill()
 
     async def terminate(self, restart: bool = False) -> None:
         """Kill: a sandboxed kernel has nothing of value to tidy up."""

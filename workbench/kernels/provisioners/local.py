@@ -14,8 +14,10 @@ from traitlets import Bool, Instance
 from workbench.errors import SandboxError
 from workbench.kernels import image as images
 from workbench.kernels import runtime, walls
+from workbench.kernels.allowlist import Allowlist
 from workbench.kernels.forked import ForkedProcess
 from workbench.kernels.image import BRANCHES, CONNECTION, Image, NoImages
+from workbench.kernels.network import Gate, proxy_environ
 from workbench.kernels.process import SandboxedProcess, WalledProcess
 from workbench.kernels.provisioners.base import Branching, SandboxProvisioner
 from workbench.kernels.view import INSIDE, WORKSPACE, Mount, View, inside_environ
@@ -81,6 +83,11 @@ class LocalProvisioner(SandboxProvisioner):
 
     async def _enclose(self) -> None:
         assert self.folder is not None
+        if self.policy.network and self.walled:
+            raise SandboxError(
+                f"the hosts {', '.join(self.policy.network)} cannot be let through here: the kernel cannot be forked from an image",
+                hint="workbench doctor says what is missing; sandbox docker or e2b may offer it",
+            )
         connection = self.connection_file.parent
         mounts = [
             *(Mount(grant.host, grant.inside, grant.writable) for grant in self.policy.grants),
@@ -109,21 +116,26 @@ class LocalProvisioner(SandboxProvisioner):
         image = await asyncio.to_thread(images.borrow, self.environment, own)
         user, self.owner = image.new_user()
         await asyncio.to_thread(self._hand_over)
+        allowlist = Allowlist(self.policy.network)
+        gate = Gate(allowlist) if self.policy.network else None
+        environ = inside_environ(self.environment, WORKSPACE)
+        if gate is not None:
+            environ |= proxy_environ(_GATE_PORT, allowlist)
         request = {
             "uid": user,
             "mounts": self._mounts(),
             "hide": [str(self.environment.site_packages / name) for name in self.policy.hide],
             "scratch_bytes": self.policy.limits.scratch_bytes,
             "limits": walls.rlimits(self.policy.limits),
-            "environ": inside_environ(self.environment, WORKSPACE),
+            "environ": environ,
             "cwd": WORKSPACE,
             "connection_file": f"{CONNECTION}/inside.json",
-            "proxy_port": _GATE_PORT if self.policy.network else 0,
+            "proxy_port": 0 if gate is None else _GATE_PORT,
             **self._paths(image),
         }
         self.process = process = ForkedProcess(self.policy.limits, self._watched(), self.workspace)
         process.owner = self.owner
-        await process.start_from(image, request)
+        await process.start_from(image, request, gate)
 
     async def _branch(self, branching: Branching) -> None:
         """Let the other kernel fork, with copies of its files at the same paths."""
