@@ -239,6 +239,16 @@ class Channel:
                 # both may end in the same death of the kernel, of which one is heard
                 task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
+    async def warm_up(self) -> None:
+        """Run nothing, without a trace: what the first cell would look up and unshare is then done.
+
+        Raises
+        ------
+        SandboxError
+            If the kernel does not answer.
+        """
+        await self.request("execute_request", {"code": "pass", "silent": True, "store_history": False, "user_expressions": {}})
+
     async def request(self, kind: str, content: dict[str, Any], buffers: Sequence[Any] = ()) -> tuple[dict[str, Any], list[memoryview]]:
         """Send a request of workbench's own between two cells; return content and buffers of the reply.
 

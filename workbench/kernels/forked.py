@@ -373,6 +373,11 @@ class ForkedProcess(SandboxedProcess):
         assert self._returncode is not None
         return self._returncode
 
+    def processes(self) -> list[psutil.Process]:
+        """Return its processes; the keeper is counted with the first of the family."""
+        keeper = [psutil.Process(self.family.keeper.pid)] if self.family is not None and self.family.first is self else []
+        return [*self._tree(), *keeper]
+
     def _tree(self) -> list[psutil.Process]:
         """Return its processes; in a family they are known by the workspace they see."""
         if self.family is None:

@@ -85,6 +85,10 @@ class SandboxedProcess(ABC):
     def _kill_tree(self) -> None:
         """Kill every process behind the walls."""
 
+    def processes(self) -> list[psutil.Process]:
+        """Return every process behind the walls, and those that hold them."""
+        return self._tree()
+
     @property
     def log(self) -> str:
         """The end of what it wrote to standard error."""

@@ -134,6 +134,10 @@ class KernelSession(Kernel):
                 seconds, lambda: self._ends.append(asyncio.ensure_future(end(reason)))
             )
 
+    async def warm_up(self) -> None:
+        """Spare the first action what it takes to be the first; leaves no trace."""
+        await self._open.warm_up()
+
     async def adopt(self) -> None:
         """Make the agent's what was put into the workspace from outside while the kernel was waiting."""
         await self.provisioner.adopt()

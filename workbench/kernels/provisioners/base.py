@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import KernelProvisionerBase
 from traitlets import Instance
@@ -154,6 +155,10 @@ class SandboxProvisioner(KernelProvisionerBase):  # type: ignore[misc]
     @abstractmethod
     def why_dead(self) -> str:
         """Return why the kernel ended, in a few words: a limit, a signal, an exit code with its last words; empty while it lives."""
+
+    def processes(self) -> list[psutil.Process]:
+        """Return the processes of this machine that the kernel consists of; none where it runs elsewhere."""
+        return []
 
     async def put(self, path: str, data: bytes) -> None:
         """Write a file of the workspace, with the folders above it.

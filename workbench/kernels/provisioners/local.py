@@ -9,6 +9,7 @@ import secrets
 import sys
 from pathlib import Path
 
+import psutil
 from traitlets import Bool, Instance
 
 from workbench.errors import SandboxError
@@ -187,6 +188,10 @@ class LocalProvisioner(SandboxProvisioner):
                 folder.parents[: len(folder.relative_to(runtime.mine()).parts) - 1] if folder.is_relative_to(runtime.mine()) else ()
             ):
                 above.chmod(above.stat().st_mode | 0o111)
+
+    def processes(self) -> list[psutil.Process]:
+        """Return the processes of this machine that the kernel consists of."""
+        return [] if self.process is None else self.process.processes()
 
     async def adopt(self) -> None:
         """Give the kernel's user what was staged after the start."""
