@@ -15,6 +15,7 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,12 +121,20 @@ class BrowserKernel:
 
     async def send(self, code: str) -> str:
         """Send a cell and return the number of the request."""
-        assert self.line is not None
-        header = {"msg_id": uuid.uuid4().hex, "msg_type": "execute_request", "username": "", "session": "test", "version": "5.3"}
         content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
-        message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell", "buffers": []}
+        return await self._send("shell", "execute_request", content)
+
+    async def _send(self, channel: str, kind: str, content: dict[str, Any]) -> str:
+        assert self.line is not None
+        header = {"msg_id": uuid.uuid4().hex, "msg_type": kind, "username": "", "session": "test", "version": "5.3"}
+        message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": channel, "buffers": []}
         await self.line.write_message(json.dumps(message))
         return header["msg_id"]
+
+    async def control_answers(self) -> None:
+        """Wait until the thread that hears of interrupts answers something else."""
+        request = await self._send("control", "kernel_info_request", {})
+        await self.hear(lambda message: message["parent_header"].get("msg_id") == request and message["msg_type"] == "kernel_info_reply")
 
     async def hear(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Return the next message that is wanted; all are kept in ``heard``."""
@@ -137,6 +146,19 @@ class BrowserKernel:
             if wanted(message):
                 return message
 
+    async def restart(self) -> None:
+        """Restart it, and wait until what it shows is heard again."""
+        assert (await self.server.ask("POST", f"kernels/{self.id}/restart"))["id"] == self.id
+        await self.heard_again()
+
+    async def heard_again(self) -> None:
+        """Wait until the line leads to the kernel that was started in the place of another; what it shows before is lost."""
+        while True:
+            request = await self._send("shell", "kernel_info_request", {})
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.hear(partial(shown, request)), 1)
+                return
+
     async def outputs(self, request: str) -> list[dict[str, Any]]:
         """Wait for the end of a cell and return what it showed."""
         replied = idle = False
@@ -144,7 +166,7 @@ class BrowserKernel:
             message = await self.hear(lambda message: message["parent_header"].get("msg_id") == request)
             replied |= message["msg_type"] == "execute_reply"
             idle |= message["msg_type"] == "status" and message["content"]["execution_state"] == "idle"
-        return [message for message in self.heard if message["parent_header"].get("msg_id") == request and message["channel"] == "iopub"]
+        return [message for message in self.heard if shown(request, message)]
 
     async def run(self, code: str) -> list[dict[str, Any]]:
         """Run a cell and return what it showed."""
@@ -153,6 +175,11 @@ class BrowserKernel:
     async def started(self, request: str, text: str) -> None:
         """Wait until a cell has printed ``text``."""
         await self.hear(lambda message: message["parent_header"].get("msg_id") == request and text in message["content"].get("text", ""))
+
+
+def shown(request: str, message: dict[str, Any]) -> bool:
+    """Whether a message is of what a request shows to everybody."""
+    return message["channel"] == "iopub" and message["parent_header"].get("msg_id") == request
 
 
 def text(outputs: list[dict[str, Any]]) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psutil
@@ -22,19 +23,20 @@ pytestmark = pytest.mark.walls
 BUSY = "print('begun', flush=True)\nwhile True: pass"
 AWAITING = "import asyncio\nprint('begun', flush=True)\nawait asyncio.sleep(3600)"
 DAEMON = "import subprocess\nchild = subprocess.Popen(['sleep', '3600'], start_new_session=True)"
-STUBBORN = """
-import signal
-print('begun', flush=True)
-while True:
-    try:
-        while True: pass
-    except KeyboardInterrupt:
-        print('no', flush=True)
-"""
+DEAF = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('begun', flush=True)\nwhile True: pass"
+
+
+@pytest.fixture(scope="module")
+def server(minimal: Environment) -> Iterator[Server]:
+    """One for all tests that leave it as it was."""
+    with folders() as made:
+        asyncio.run(made.start())
+        yield made
 
 
 @pytest.fixture
-async def server(minimal: Environment) -> AsyncIterator[Server]:
+async def doomed(minimal: Environment) -> AsyncIterator[Server]:
+    """One for a test that ends it."""
     with folders() as made:
         await made.start()
         yield made
@@ -82,34 +84,36 @@ async def test_a_cell_is_interrupted_and_variables_are_kept(server: Server, kern
     assert text(await kernel.run("kept")) == "7"
 
 
-@pytest.mark.parametrize("code", ["pass", STUBBORN], ids=["idle", "deaf to interrupts"])
+@pytest.mark.parametrize("code", ["pass", DEAF], ids=["idle", "deaf to interrupts"])
 async def test_a_restart_loses_variables_and_keeps_files(server: Server, kernel: BrowserKernel, code: str) -> None:
     await kernel.run("lost = 7\nopen('kept', 'w').write('x')")
     (before,) = server.live()
+    said = len(server.log)
     request = await kernel.send(code)
-    if code == STUBBORN:
+    if code == DEAF:
         await kernel.started(request, "begun")
         await server.ask("POST", f"kernels/{kernel.id}/interrupt", {})
-        await kernel.started(request, "no")
+        await kernel.control_answers()
         assert (await server.ask("GET", f"kernels/{kernel.id}"))["execution_state"] == "busy"
     else:
         await kernel.outputs(request)
-    assert (await server.ask("POST", f"kernels/{kernel.id}/restart"))["id"] == kernel.id
+    await kernel.restart()
     assert text(await kernel.run("open('kept').read()")) == "'x'"
     assert text(await kernel.run("lost")) == "NameError"
     (after,) = server.live()
     assert (after["kernel"], after["restarts"]) == (before["kernel"], before["restarts"] + 1)
     assert not psutil.pid_exists(before["pid"])
-    assert "variables are lost, files are kept" in server.log
+    assert "variables are lost, files are kept" in server.log[said:]
 
 
 async def test_a_kernel_that_dies_is_started_again_and_the_log_says_what_is_lost(server: Server, kernel: BrowserKernel) -> None:
     await kernel.run("lost = 7\nopen('kept', 'w').write('x')")
+    said = len(server.log)
     await kernel.send("import os\nos._exit(3)")
     await kernel.hear(lambda message: message["content"].get("execution_state") == "restarting")
-    assert await eventually(lambda: "variables are lost, files are kept" in server.log)
-    assert "exit code 3" in server.log
-    assert await eventually(lambda: [each["restarts"] for each in server.live()] == [1])
+    assert await eventually(lambda: "exit code 3; it is started again: variables are lost, files are kept" in server.log[said:])
+    await kernel.heard_again()
+    assert [each["restarts"] for each in server.live()] == [1]
     assert text(await kernel.run("open('kept').read()")) == "'x'"
     assert text(await kernel.run("lost")) == "NameError"
 
@@ -126,33 +130,33 @@ for name in ('kernel.json', 'inside.json'):
 sorted(os.listdir('/connection'))
 """
     assert "kernel.json" in text(await kernel.run(plant))
-    await server.ask("POST", f"kernels/{kernel.id}/restart")
+    await kernel.restart()
     assert text(await kernel.run("1 + 1")) == "2"
     assert victim.read_text() == "mine"
 
 
-async def test_after_a_shutdown_nothing_is_left(server: Server) -> None:
-    async with server.kernel() as kernel:
+async def test_after_a_shutdown_nothing_is_left(doomed: Server) -> None:
+    async with doomed.kernel() as kernel:
         started = (
             "import subprocess\nsubprocess.Popen(['sleep', '3600'], start_new_session=True)\nopen('file', 'w').write('x')\nprint('up')"
         )
         assert text(await kernel.run(started)).startswith("up")
-        (live,) = server.live()
+        (live,) = doomed.live()
         assert (live["environment"], live["sandbox"], live["workspace"]) == ("python-min", "local", None)
-        assert live["owner"] == server.process.pid
+        assert live["owner"] == doomed.process.pid
         assert live["memory"] > 2**20
         below = [each.pid for each in psutil.Process(live["pid"]).children(recursive=True)]
-        folder, groups = folder_of(server, live["kernel"]), groups_of(server)
+        folder, groups = folder_of(doomed, live["kernel"]), groups_of(doomed)
         assert below
         assert (folder / "workspace" / "file").read_text() == "x"
-    assert server.live() == []
+    assert doomed.live() == []
     assert not folder.exists()
     assert not any(group.exists() for group in groups)
     assert not any(map(psutil.pid_exists, [live["pid"], *below]))
-    images = psutil.Process(server.process.pid).children(recursive=True)
-    server.stop()
+    images = psutil.Process(doomed.process.pid).children(recursive=True)
+    doomed.stop()
     assert await eventually(lambda: not any(each.is_running() for each in images))
-    assert [path for path in (server.root / "t").glob("workbench-*/*") if path.is_dir()] == []
+    assert [path for path in (doomed.root / "t").glob("workbench-*/*") if path.is_dir()] == []
 
 
 async def test_a_shared_workspace_is_the_users_again_afterwards(server: Server) -> None:
@@ -192,22 +196,24 @@ async def test_a_kernelspec_that_cannot_be_is_told_in_the_browser(server: Server
     file = server.kernelspecs / "python-sandboxed" / "kernel.json"
     spec = json.loads(file.read_text())
     spec["metadata"]["kernel_provisioner"]["config"] |= change
-    file.write_text(json.dumps(spec))
-    answer = await server.ask("POST", "kernels", {"name": "python-sandboxed"})
+    other = file.parent.with_name("changed")
+    other.mkdir(exist_ok=True)
+    (other / "kernel.json").write_text(json.dumps(spec))
+    answer = await server.ask("POST", "kernels", {"name": "changed"})
     assert answer["code"] == 500
     assert said in answer["message"]
     assert server.live() == []
 
 
-async def test_when_the_server_is_killed_its_kernels_die_at_once(server: Server) -> None:
-    answer = await server.ask("POST", "kernels", {"name": "python-sandboxed"})
-    kernel = BrowserKernel(server, answer["id"])
+async def test_when_the_server_is_killed_its_kernels_die_at_once(doomed: Server) -> None:
+    answer = await doomed.ask("POST", "kernels", {"name": "python-sandboxed"})
+    kernel = BrowserKernel(doomed, answer["id"])
     await kernel.connect()
     await kernel.run(DAEMON)
-    everything = psutil.Process(server.process.pid).children(recursive=True)
+    everything = psutil.Process(doomed.process.pid).children(recursive=True)
     assert len(everything) > 3
-    server.stop(signal.SIGKILL)
+    doomed.stop(signal.SIGKILL)
     assert await eventually(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in everything))
-    assert server.live() == []
-    assert len(server.cli("kernels", "gc")["removed"]["local"]) == 1
-    assert [path for path in (server.root / "t").glob("workbench-*/*") if path.is_dir()] == []
+    assert doomed.live() == []
+    assert len(doomed.cli("kernels", "gc")["removed"]["local"]) == 1
+    assert [path for path in (doomed.root / "t").glob("workbench-*/*") if path.is_dir()] == []
