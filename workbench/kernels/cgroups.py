@@ -159,14 +159,16 @@ class Cgroup:
     async def kill(self) -> None:
         """Kill every member, whoever its parents are, and wait until there are none."""
         self._hold_still()
-        while self._kill_members():
+        while self.members():
+            self._kill_members()
             await asyncio.sleep(0.01)
 
     def _end(self) -> None:
         """Kill every member and remove the group; one whose members will not die is left."""
         self._hold_still()
         deadline = time.monotonic() + _DYING_SECONDS
-        while self._kill_members() and time.monotonic() < deadline:
+        while self.members() and time.monotonic() < deadline:
+            self._kill_members()
             time.sleep(0.01)
         self.remove()
 
@@ -177,16 +179,13 @@ class Cgroup:
                     if (folder / file).exists():
                         (folder / file).write_text(value)
 
-    def _kill_members(self) -> bool:
-        """Send every member to its death, and say whether there was any."""
-        members = self.members()
-        if members and (all_at_once := self.folders[0] / "cgroup.kill").exists():
+    def _kill_members(self) -> None:
+        if (all_at_once := self.folders[0] / "cgroup.kill").exists():
             all_at_once.write_text("1")
         else:
-            for pid in members:
+            for pid in self.members():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-        return bool(members)
 
     def remove(self) -> None:
         """Remove the group; its processes must be gone."""

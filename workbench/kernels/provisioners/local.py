@@ -108,8 +108,8 @@ class LocalProvisioner(SandboxProvisioner):
             walls.enclose, INSIDE / "kernel.py", arguments, view, self.policy.limits, self.folder, walled=self.walled
         )
         if enclosure.uid is not None:
-            await asyncio.to_thread(give, [connection, self.workspace], enclosure.uid)
             self.owner = enclosure.uid
+            await asyncio.to_thread(self._give_files, enclosure.uid)
         self.process = WalledProcess(enclosure, self.policy.limits, watched=[self.workspace, connection])
         try:
             await self.process.start()
@@ -188,12 +188,7 @@ class LocalProvisioner(SandboxProvisioner):
         inside.chmod(0o600)
         if self.owner is None:
             return
-        assert self.folder is not None
-        lending.give([self.connection_file.parent], self.owner)
-        if self.workspace.is_relative_to(runtime.mine()):
-            lending.give([self.workspace], self.owner)
-        else:
-            lending.lend(self.workspace, self.owner, self.folder / lending.NOTE)
+        self._give_files(self.owner)
         for folder in (self.connection_file.parent, self.workspace):
             # that user passes through what lies above; who else may is decided further up
             for above in (
@@ -204,7 +199,16 @@ class LocalProvisioner(SandboxProvisioner):
     async def adopt(self) -> None:
         """Give the kernel's user what was staged after the start."""
         if self.owner is not None:
-            await asyncio.to_thread(give, [self.workspace], self.owner)
+            await asyncio.to_thread(lending.give, [self.workspace], self.owner)
+
+    def _give_files(self, owner: int) -> None:
+        """Make ``owner`` the owner of the kernel's files; a folder of the user's is only lent."""
+        assert self.folder is not None
+        lending.give([self.connection_file.parent], owner)
+        if self.workspace.is_relative_to(runtime.mine()):
+            lending.give([self.workspace], owner)
+        else:
+            lending.lend(self.workspace, owner, self.folder / lending.NOTE)
 
     async def poll(self) -> int | None:
         """Return None while the kernel runs."""
