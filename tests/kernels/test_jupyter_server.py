@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -48,6 +49,10 @@ async def kernel(server: Server) -> AsyncIterator[BrowserKernel]:
         yield made
 
 
+def mimes(outputs: list[dict[str, Any]]) -> set[str]:
+    return {mime for output in outputs for mime in output["content"].get("data", {})}
+
+
 def folder_of(server: Server, kernel: str) -> Path:
     return next((server.root / "t").glob(f"workbench-*/*/{kernel}"))
 
@@ -72,6 +77,14 @@ async def test_the_server_offers_it_and_runs_cells(server: Server, kernel: Brows
     assert any(output["content"].get("data", {}).get("text/html") == "<b>x</b>" for output in shown)
     assert "FileNotFoundError" in text(await kernel.run(f"open({str(server.root / 'log')!r})"))
     assert "Network is unreachable" in json.dumps(await kernel.run("import socket\nsocket.create_connection(('192.0.2.1', 80), 5)"))
+
+
+async def test_figures_and_frames_are_shown_and_what_only_agents_read_is_not(server: Server, ds: Environment) -> None:
+    server.cli("kernels", "install", "--name", "science", "--prefix", str(server.root))
+    async with server.kernel("science") as kernel:
+        plotted = await kernel.run("import matplotlib.pyplot as plt\nlines = plt.plot([1, 2])")
+        assert mimes(plotted) == {"image/png", "text/plain"}
+        assert mimes(await kernel.run("import pandas\nframe = pandas.DataFrame({'a': [1]})\nframe")) == {"text/html", "text/plain"}
 
 
 @pytest.mark.parametrize("code", [BUSY, AWAITING], ids=["busy", "awaiting"])

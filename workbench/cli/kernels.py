@@ -23,6 +23,7 @@ def install(
     name: Annotated[str | None, typer.Option(metavar="NAME", help="What Jupyter calls it.")] = None,
     display_name: Annotated[str | None, typer.Option(metavar="TEXT", help="What people read.")] = None,
     memory: Annotated[str | None, typer.Option(metavar="SIZE", help="Most memory of a kernel, for example 4G.")] = None,
+    cpus: Annotated[float | None, typer.Option(metavar="N", help="Share of the processors: 0.5 is half of one.")] = None,
     processes: Annotated[int | None, typer.Option(metavar="N", help="Most processes and threads of a kernel.")] = None,
     disk: Annotated[str | None, typer.Option(metavar="SIZE", help="Most that its workspace may hold.")] = None,
     network: Annotated[list[str] | None, typer.Option(metavar="HOST", help="A host it may reach; may be given again.")] = None,
@@ -39,7 +40,7 @@ def install(
 
     if user + sys_prefix + (prefix is not None) > 1:
         raise UsageError("--user, --prefix and --sys-prefix exclude each other", hint="give one of them, or none for --sys-prefix")
-    limits = {"memory": memory, "processes": processes, "workspace_bytes": disk}
+    limits = {"memory": memory, "cpus": cpus, "processes": processes, "workspace_bytes": disk}
     policy: dict[str, Any] = {"limits": {key: value for key, value in limits.items() if value is not None}}
     if network:
         policy["network"] = network

@@ -158,7 +158,8 @@ class SandboxProvisioner(KernelProvisionerBase):  # type: ignore[misc]
             try:
                 await self.launch()
             except BaseException:
-                await self.cleanup()
+                # one that had run before keeps its files for another try
+                await self.cleanup(restart=self._restarts >= 0)
                 raise
         self._restarts += 1
         self._label()
@@ -195,7 +196,7 @@ class SandboxProvisioner(KernelProvisionerBase):  # type: ignore[misc]
         await self.kill(restart)
         await self.collect()
         if not restart and self.folder is not None:
-            folder, self.folder = self.folder, None
+            folder, self.folder, self._restarts = self.folder, None, -1
             await asyncio.to_thread(runtime.remove, folder)
 
     @abstractmethod
