@@ -13,8 +13,9 @@ from typing import Any
 import psutil
 import pytest
 
+from workbench.kernels.cgroups import Cgroup
 from workbench.kernels.environments import Environment
-from workbench.kernels.limits import Cgroup, Limits
+from workbench.kernels.limits import Limits
 
 from .jupyter import BrowserKernel, Server, folders, text
 from .tools import eventually
@@ -198,7 +199,7 @@ async def test_a_shared_workspace_is_the_users_again_afterwards(server: Server) 
     ("change", "said"),
     [
         ({"environment": "python-none"}, "no environment is called 'python-none'"),
-        ({"policy": {"limits": {"memroy": "2G"}}}, "'memroy' is no limit"),
+        ({"policy": {"limits": {"memroy": "2G"}}}, "there is no limit 'memroy'"),
         ({"policy": {"hosts": []}}, "a policy has no 'hosts'"),
         ({"colour": "red"}, "'colour'"),
         ({"workspace": "/no/such/folder"}, "/no/such/folder is no folder"),

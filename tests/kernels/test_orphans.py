@@ -18,8 +18,9 @@ import pytest
 from workbench import paths
 from workbench.errors import SandboxError
 from workbench.kernels import lending, orphans, runtime
+from workbench.kernels.cgroups import Cgroup
 from workbench.kernels.environments import Environment
-from workbench.kernels.limits import Cgroup, Limits
+from workbench.kernels.limits import Limits
 from workbench.kernels.provisioners.local import LocalProvisioner
 
 from .tools import eventually, processes_with
@@ -45,8 +46,7 @@ async def main():
         await session.start()
         assert (await session.execute(DAEMONS.replace("{0}", marker))).status == "ok"
         sessions.append(session)
-    (work / "branch").mkdir()
-    sessions.append(await sessions[0].fork(work / "branch"))
+    sessions.append(await sessions[0].fork())
     assert (await sessions[-1].execute(DAEMONS.replace("{0}", marker))).status == "ok"
     groups = [folder for each in sessions if (group := each.provisioner.process._cgroup) for folder in group.folders]
     told = {"by": sessions[-1].branched.by, "owner": str(runtime.mine()), "groups": list(map(str, groups))}
