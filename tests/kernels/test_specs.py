@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ from hypothesis import strategies as st
 from jupyter_client.kernelspec import KernelSpecManager
 
 from workbench.errors import UsageError
-from workbench.kernels import specs
+from workbench.kernels import environments, specs
+from workbench.kernels.limits import Limits
 from workbench.kernels.policy import Policy
+from workbench.kernels.provisioners.local import LocalProvisioner
 
 
 @pytest.fixture
@@ -116,9 +120,14 @@ def test_any_table_is_a_policy_or_a_usage_error(table: dict[str, Any]) -> None:
     assert policy.gpu is table.get("gpu", False)
 
 
-def test_reading_the_words_loads_nothing_heavy() -> None:
-    import subprocess
+def test_limits_that_a_kernelspec_leaves_out_are_those_of_the_environment() -> None:
+    environment = replace(environments.find("python-min"), limits=Limits(memory=2**28, processes=33))
+    said = {"limits": {"processes": 44}, "network": ["pypi.org"]}
+    policy = LocalProvisioner(environment=environment, policy=said).policy
+    assert (policy.limits.memory, policy.limits.processes, policy.network) == (2**28, 44, ("pypi.org",))
 
+
+def test_reading_the_words_loads_nothing_heavy() -> None:
     code = "import sys; import workbench.kernels.specs, workbench.kernels.labels; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"docker", "e2b", "pandas", "pyarrow", "litellm", "jupyter_server"} & set(done.stdout.split())

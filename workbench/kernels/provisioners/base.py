@@ -10,7 +10,7 @@ import signal
 import time
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -270,7 +270,10 @@ def _from_disk(config: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(environment, str):
         found["environment"] = environments.find(environment)
     if isinstance(policy, Mapping):
-        found["policy"] = Policy.parse(policy)
+        limits = policy.get("limits", {})
+        if isinstance(limits, Mapping):
+            limits = {**asdict(found.get("environment", environment).limits), **limits}
+        found["policy"] = Policy.parse({**policy, "limits": limits})
     if isinstance(workspace, str):
         found["workspace"] = path = Path(workspace).expanduser()
         if not path.is_absolute() or not path.is_dir():
