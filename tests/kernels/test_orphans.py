@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,11 +59,13 @@ asyncio.run(main())
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A run root of this test's own, for this process and for those it starts."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    return paths.run_root()
+    # short: a socket's path must fit
+    with tempfile.TemporaryDirectory(prefix="wb-o-") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr("tempfile.tempdir", folder)
+        yield paths.run_root()
 
 
 def mounts() -> set[str]:
