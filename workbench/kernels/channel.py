@@ -12,7 +12,7 @@ from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 
 from workbench.errors import SandboxError
-from workbench.kernels.collect import Collector
+from workbench.kernels.collect import ASKS_FOR_CHANGES, Collector
 from workbench.kernels.line import Line, LineClosed
 from workbench.kernels.provisioners.base import SandboxProvisioner
 
@@ -191,6 +191,7 @@ class Channel:
             "user_expressions": {},
             "allow_stdin": False,
             "stop_on_error": False,
+            ASKS_FOR_CHANGES: True,
         }
         try:
             request = await self._send("shell", "execute_request", content)

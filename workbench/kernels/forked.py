@@ -210,6 +210,11 @@ class ForkedProcess(SandboxedProcess):
         """None while it runs."""
         return self._returncode
 
+    @property
+    def pid(self) -> int | None:
+        """Its number on this machine; None before it is started."""
+        return None if self._kernel is None else self._kernel.pid
+
     async def start(self) -> None:
         """Not of itself: it is forked."""
         raise NotImplementedError("a forked kernel is started by start_from or branch_from")

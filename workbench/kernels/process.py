@@ -59,6 +59,11 @@ class SandboxedProcess(ABC):
     def returncode(self) -> int | None:
         """None while it runs."""
 
+    @property
+    @abstractmethod
+    def pid(self) -> int | None:
+        """Its number on this machine; None before it is started."""
+
     @abstractmethod
     async def start(self) -> None:
         """Start it and wait until its inner walls stand.
@@ -183,6 +188,11 @@ class WalledProcess(SandboxedProcess):
     def returncode(self) -> int | None:
         """None while it runs."""
         return None if self._process is None else self._process.returncode
+
+    @property
+    def pid(self) -> int | None:
+        """Of what holds the walls: the program is below it."""
+        return None if self._process is None else self._process.pid
 
     @property
     def stdout(self) -> asyncio.StreamReader:

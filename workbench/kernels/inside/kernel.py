@@ -143,6 +143,9 @@ def run(connection_file: str) -> None:
     app.initialize([])
     if fresh:
         showing.install(app.shell)
+        if "matplotlib.pyplot" in sys.modules:
+            # imported before there was a shell, it does not know of the one that is to show its figures
+            app.shell.enable_matplotlib("inline")
     branch.install(app.kernel)
     handlers.install(app.kernel)
     IOLoop.current().add_callback(wake_on_signals)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import secrets
-import sys
 from pathlib import Path
 
 import psutil
@@ -14,7 +12,7 @@ from traitlets import Bool, Instance
 
 from workbench.errors import SandboxError
 from workbench.kernels import image as images
-from workbench.kernels import runtime, walls
+from workbench.kernels import lending, runtime, walls
 from workbench.kernels.allowlist import Allowlist
 from workbench.kernels.forked import ForkedProcess
 from workbench.kernels.image import BRANCHES, CONNECTION, Image, NoImages
@@ -41,6 +39,16 @@ class LocalProvisioner(SandboxProvisioner):
     def has_process(self) -> bool:
         """Whether a kernel was launched and not cleaned up."""
         return self.process is not None
+
+    @property
+    def sandbox(self) -> str:
+        """The name of the sandbox, as ``--sandbox`` takes it."""
+        return "local" if self.walled else "none"
+
+    @property
+    def pid(self) -> int | None:
+        """The kernel's process on this machine."""
+        return None if self.process is None else self.process.pid
 
     @property
     def inside(self) -> str:
@@ -101,8 +109,8 @@ class LocalProvisioner(SandboxProvisioner):
             walls.enclose, INSIDE / "kernel.py", arguments, view, self.policy.limits, self.folder, walled=self.walled
         )
         if enclosure.uid is not None:
-            await asyncio.to_thread(give, [connection, self.workspace], enclosure.uid)
             self.owner = enclosure.uid
+            await asyncio.to_thread(self._give_files, enclosure.uid)
         self.process = WalledProcess(enclosure, self.policy.limits, watched=[self.workspace, connection])
         try:
             await self.process.start()
@@ -181,7 +189,7 @@ class LocalProvisioner(SandboxProvisioner):
         inside.chmod(0o600)
         if self.owner is None:
             return
-        give([self.connection_file.parent, self.workspace], self.owner)
+        self._give_files(self.owner)
         for folder in (self.connection_file.parent, self.workspace):
             # that user passes through what lies above; who else may is decided further up
             for above in (
@@ -196,7 +204,16 @@ class LocalProvisioner(SandboxProvisioner):
     async def adopt(self) -> None:
         """Give the kernel's user what was staged after the start."""
         if self.owner is not None:
-            await asyncio.to_thread(give, [self.workspace], self.owner)
+            await asyncio.to_thread(lending.give, [self.workspace], self.owner)
+
+    def _give_files(self, owner: int) -> None:
+        """Make ``owner`` the owner of the kernel's files; a folder of the user's is only lent."""
+        assert self.folder is not None
+        lending.give([self.connection_file.parent], owner)
+        if self.workspace.is_relative_to(runtime.mine()):
+            lending.give([self.workspace], owner)
+        else:
+            lending.lend(self.workspace, owner, self.folder / lending.NOTE)
 
     async def poll(self) -> int | None:
         """Return None while the kernel runs."""
@@ -215,13 +232,14 @@ class LocalProvisioner(SandboxProvisioner):
         """Return why it died, as far as this machine can tell."""
         return self.process.why_dead() if self.process is not None and self.process.returncode is not None else ""
 
+    async def cleanup(self, restart: bool = False) -> None:
+        """Kill, give back a workspace that was lent, and remove what the sandbox was made of."""
+        await self.kill(restart)
+        if not restart and self.folder is not None:
+            await asyncio.to_thread(lending.give_back, self.folder / lending.NOTE)
+        await super().cleanup(restart)
 
-def give(folders: list[Path], uid: int) -> None:
-    """Make everything below ``folders`` belong to ``uid``; follows no links."""
-    if sys.platform == "win32":
-        raise SandboxError("files cannot be given to another user on Windows")
-    for folder in folders:
-        os.chown(folder, uid, uid)
-        for root, names, files in os.walk(folder):
-            for name in names + files:
-                os.chown(Path(root, name), uid, uid, follow_symlinks=False)
+    @classmethod
+    async def sweep(cls) -> list[str]:
+        """Remove the folders and cgroups of dead processes."""
+        return await asyncio.to_thread(runtime.sweep)
