@@ -312,11 +312,19 @@ async def test_a_subscriber_that_never_reads_does_not_hold_up_the_others_for_eve
     link = await linked()
     await link.client()
     client = await link.client()
-    request = client.execute("for _ in range(3000): print('x' * 10_000, flush=True)")
-    while not await client.shell_channel.msg_ready():
-        await client.get_iopub_msg(timeout=PATIENCE)
-    assert (await reply(client, request))["content"]["status"] == "ok"
-    assert (await run(client, "print('next')"))[1] == "next\n"
+    heard: set[str] = set()
+
+    async def listen() -> None:
+        while True:
+            message = await client.get_iopub_msg(timeout=PATIENCE)
+            heard.add(message["content"].get("text", ""))
+
+    listening = asyncio.create_task(listen())
+    await reply(client, client.execute("for _ in range(3000): print('x' * 10_000, flush=True)"))
+    # a reader who is behind may have missed what came while it was
+    while "next\n" not in heard:
+        await reply(client, client.execute("print('next')"))
+    listening.cancel()
 
 
 async def test_a_message_that_is_too_large_is_dropped_and_counted(linked: Opener) -> None:
