@@ -273,6 +273,11 @@ class Bridge:
             raise SandboxError(f"the kernel did not start: {words(ended)}")
         if not self._ready.done():
             raise SandboxError(f"the kernel did not start within {seconds:g} s")
+        self.serve()
+        return self._ready.result()
+
+    def serve(self) -> None:
+        """Serve at once: for a kernel that is known to listen, because somebody was connected to it before."""
         for channel in _CHANNELS:
             socket = self._context.socket(zmq.XPUB if channel == "iopub" else zmq.ROUTER)
             socket.linger, socket.sndhwm, socket.rcvhwm, socket.maxmsgsize = 0, _QUEUE, _QUEUE, self._message_bytes
@@ -285,7 +290,6 @@ class Bridge:
         self._be_patient(True)
         self._tasks = [asyncio.create_task(self._relay(channel)) for channel in _TALKING]
         self._tasks += [asyncio.create_task(self._welcome()), asyncio.create_task(self._beat())]
-        return self._ready.result()
 
     async def feed(self, data: bytes) -> None:
         """Take what the far end wrote; returns once it is passed on, so that a reader who waits holds it back."""
