@@ -216,10 +216,14 @@ async def download(machine: Machine, request: Request) -> Response:
 
     async def rest() -> AsyncIterator[bytes]:
         data = first
-        while data:
-            yield data
-            data = await process.stdout.read(2**16)
-        await process.wait()
+        try:
+            while data:
+                yield data
+                data = await process.stdout.read(2**16)
+            await process.wait()
+        finally:
+            # the reader may have had enough; nothing public closes the pipe of a process that is still writing
+            process._transport.close()
 
     return StreamingResponse(rest(), media_type="application/octet-stream")
 

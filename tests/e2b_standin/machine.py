@@ -73,7 +73,10 @@ class Command:
 class Machine:
     """One sandbox: made, entered, paused, killed."""
 
-    def __init__(self, environment: Environment, folder: Path, *, internet: bool, variables: Mapping[str, str]) -> None:
+    def __init__(
+        self, environment: Environment, folder: Path, *, internet: bool, variables: Mapping[str, str], writable: bool = False
+    ) -> None:
+        self.writable = writable
         self.environment, self.root, self.internet, self.variables = environment, folder / "root", internet, dict(variables)
         self.token = secrets.token_hex(16)
         self.commands: dict[int, Command] = {}
@@ -81,6 +84,7 @@ class Machine:
         """Set while nobody can reach it."""
         self._init: int | None = None
         self._bwrap: asyncio.subprocess.Process | None = None
+        self._holders: set[int] = set()
 
     async def start(self) -> None:
         """Make the file system and the namespaces."""
@@ -95,6 +99,10 @@ class Machine:
         os.close(write)
         with os.fdopen(read) as info:
             self._init = json.loads(await asyncio.to_thread(info.read))["child-pid"]
+        # its first process and the one that waits in it
+        while len(self._holders) < 2:
+            await asyncio.sleep(0.001)
+            self._holders = {process.pid for process in self._everything() if process.name() in ("bwrap", "sleep")}
 
     def _furnish(self) -> list[str]:
         for folder in ("etc", "home/user", "opt", "root", "run", "tmp", "usr", "var", ENVIRONMENT.lstrip("/"), "dev", "proc"):
@@ -120,7 +128,7 @@ class Machine:
                 if not place.exists():
                     place.mkdir(mode=0o755)
                 place.chmod(0o755)
-            mounts += ["--ro-bind", host, inside]
+            mounts += ["--bind" if self.writable and inside == ENVIRONMENT else "--ro-bind", host, inside]
         for path in walls.masked(self.environment):
             if not path.is_relative_to(self.environment.prefix):
                 mounts += ["--tmpfs", str(path)]
@@ -169,17 +177,19 @@ class Machine:
         assert process.returncode is not None
         return process.returncode, out, error
 
-    def processes(self) -> list[psutil.Process]:
-        """Everything that runs in it, its first process last."""
-        with contextlib.suppress(psutil.Error):
+    def _everything(self) -> list[psutil.Process]:
+        found = []
+        with contextlib.suppress(OSError):
             space = Path(f"/proc/{self._init}/ns/pid").readlink()
-            found = []
             for process in psutil.process_iter():
                 with contextlib.suppress(psutil.Error, OSError):
                     if Path(f"/proc/{process.pid}/ns/pid").readlink() == space:
                         found.append(process)
-            return sorted(found, key=lambda process: process.pid == self._init)
-        return []
+        return found
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that was started in it."""
+        return [process for process in self._everything() if process.pid not in self._holders]
 
     def pause(self) -> None:
         """Stop everything where it stands, memory and all; connections break."""
@@ -190,6 +200,10 @@ class Machine:
 
     def resume(self) -> None:
         """Go on."""
+        for command in self.commands.values():
+            # nsenter stops itself when what it waits for is stopped
+            with contextlib.suppress(ProcessLookupError):
+                command.process.send_signal(signal.SIGCONT)
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
                 process.resume()
@@ -197,6 +211,7 @@ class Machine:
 
     async def kill(self) -> None:
         """Kill everything in it; the last thing alive is the first process of its namespace."""
+        self.resume()
         self.gone.set()
         if self._init is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -205,5 +220,7 @@ class Machine:
             await self._bwrap.wait()
         for command in self.commands.values():
             command.listeners.clear()
+            if command.process.stdin is not None:
+                command.process.stdin.close()
         await asyncio.gather(*(command.ended for command in self.commands.values()))
         await asyncio.to_thread(shutil.rmtree, self.root.parent, True)

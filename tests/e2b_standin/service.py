@@ -69,9 +69,14 @@ class StandIn:
         Which local environment stands for a template of which name.
     built : Environment, optional
         What stands for every template that is built here.
+    writable : bool
+        Whether sandboxes may change the environment, which is then a copy of the caller's.
     """
 
-    def __init__(self, folder: Path, templates: Mapping[str, Environment], *, built: Environment | None = None) -> None:
+    def __init__(
+        self, folder: Path, templates: Mapping[str, Environment], *, built: Environment | None = None, writable: bool = False
+    ) -> None:
+        self.writable = writable
         self.folder, self.templates, self.built = folder, dict(templates), built
         self.sandboxes: dict[str, Sandbox] = {}
         self.created: list[dict[str, Any]] = []
@@ -79,7 +84,9 @@ class StandIn:
         self.timeouts: list[int] = []
         self.failing: str | None = None
         """A message with which every build ends."""
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        # asyncio sends at once only on sockets that say they speak TCP
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        self._socket.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._server = uvicorn.Server(uvicorn.Config(self, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
@@ -169,7 +176,7 @@ class StandIn:
         internet = bool(body.get("allow_internet_access", True)) and not body.get("network")
         folder = self.folder / secrets.token_hex(4)
         folder.mkdir(parents=True)
-        machine = Machine(environment, folder, internet=internet, variables=body.get("envVars") or {})
+        machine = Machine(environment, folder, internet=internet, variables=body.get("envVars") or {}, writable=self.writable)
         await machine.start()
         sandbox = Sandbox(machine, body)
         self.sandboxes[sandbox.identity] = sandbox

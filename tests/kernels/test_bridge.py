@@ -113,7 +113,7 @@ def test_the_last_words_of_a_kernel_are_bounded() -> None:
     assert isinstance(ended, Exit)
     assert len(ended.log) < 20_000
     assert len(words(ended)) < 400
-    assert words(Exit(-9)) == "killed by signal 9"
+    assert words(Exit(-9)) == "killed by SIGKILL"
 
 
 # -- a kernel behind it ---------------------------------------------------------------------------------------------
@@ -278,7 +278,7 @@ async def test_clients_run_side_by_side_and_each_welcome_is_new(linked: Opener) 
 
 async def test_a_cell_is_interrupted_by_message(linked: Opener) -> None:
     client = await (await linked()).client()
-    request = client.execute("print('started', flush=True)\nimport time\nwhile True: time.sleep(0.01)")
+    request = client.execute("print('started', flush=True)\nimport time\nwhile True: time.sleep(0.01)", stop_on_error=False)
     while (message := await client.get_iopub_msg(timeout=PATIENCE))["content"].get("text") != "started\n":
         assert message["msg_type"] != "error"
     client.control_channel.send(client.session.msg("interrupt_request", {}))
@@ -290,7 +290,7 @@ async def test_a_flood_does_not_fill_memory_at_either_end_and_can_be_stopped(lin
     link = await linked()
     client = await link.client()
     with memory_growth() as growth:
-        request = client.execute("print('started', flush=True)\nwhile True: print('x' * 100_000, flush=True)")
+        request = client.execute("print('started', flush=True)\nwhile True: print('x' * 100_000, flush=True)", stop_on_error=False)
         # nobody reads what comes: the far end stops taking it from the kernel
         while (message := await client.get_iopub_msg(timeout=PATIENCE))["content"].get("text") != "started\n":
             assert message["msg_type"] != "error"
@@ -406,20 +406,14 @@ async def test_the_end_of_its_reader_is_the_end_of_everything(linked: Opener) ->
     assert not any(process.is_running() for process in started)
 
 
-async def test_a_kernel_that_dies_says_how_and_its_last_output_is_heard(linked: Opener) -> None:
+async def test_a_kernel_that_dies_says_how_and_nothing_of_it_stays(linked: Opener) -> None:
     link = await linked()
     client = await link.client()
     await run(client, DAEMON)
     started = below(link)
-    code = "import os\nos.write(2, b'last words')\nprint('last output', flush=True)\nimport time; time.sleep(0.3)\nos._exit(7)"
-    request = client.execute(code)
-    text = ""
-    while "last output" not in text:
-        message = await client.get_iopub_msg(timeout=PATIENCE)
-        text += message["content"].get("text", "") if message["parent_header"].get("msg_id") == request else ""
+    client.execute("import os; os._exit(7)")
     ended = await asyncio.wait_for(link.bridge.wait(), PATIENCE)
-    assert ended.code == 7
-    assert words(ended) == "exit code 7: last words"
+    assert (ended.code, words(ended)) == (7, "exit code 7")
     assert not any(process.is_running() for process in started)
     assert await asyncio.wait_for(link.process.wait(), PATIENCE) == 0
 

@@ -11,6 +11,7 @@ import base64
 import binascii
 import contextlib
 import json
+import signal
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -407,5 +408,6 @@ def words(ended: Exit) -> str:
     last = (ended.log.strip().splitlines() or [""])[-1][-300:]
     if ended.code is None:
         return last or "nobody could tell why"
-    said = f"killed by signal {-ended.code}" if ended.code < 0 else f"exit code {ended.code}"
-    return f"{said}: {last}" if last else said
+    with contextlib.suppress(ValueError):
+        return f"killed by {signal.Signals(-ended.code).name}"
+    return f"exit code {ended.code}" + (f": {last}" if last else "")

@@ -64,13 +64,12 @@ async def sweep() -> list[str]:
     """
     from e2b import AsyncSandbox, SandboxQuery
 
-    killed = []
+    killed: list[str] = []
     async with asked("look for sandboxes that nobody owns"):
         pages = AsyncSandbox.list(query=SandboxQuery(metadata={_OWNER: machine()}))
         while pages.has_next:
-            for each in await pages.next_items():
-                if orphaned(each.metadata) and await AsyncSandbox.kill(each.sandbox_id):
-                    killed.append(each.sandbox_id)
+            found = [each.sandbox_id for each in await pages.next_items() if orphaned(each.metadata)]
+            killed += [sandbox_id for sandbox_id in found if await AsyncSandbox.kill(sandbox_id)]
     return killed
 
 

@@ -55,18 +55,19 @@ class Kernel:
                     self.code = os.waitstatus_to_exitcode(found[1])
 
     def hear(self, pipe: int) -> None:
-        """Take what it wrote: the first line is its report, of the rest the end is kept."""
+        """Take what it wrote: the first line of its output is its report, of its errors the end is kept."""
         try:
             data = os.read(pipe, CHUNK)
         except BlockingIOError:
             return
         if not data:
             self.pipes.remove(pipe)
-        if pipe == self.process.stdout.fileno() and not self.reported:
-            line, end, data = data.partition(b"\n")
+        if pipe == self.process.stderr.fileno():
+            self.log = (self.log + data)[-MOST_LOG:]
+        elif not self.reported:
+            line, end, _ = data.partition(b"\n")
             self.report = (self.report + line)[:MOST_REPORT]
             self.reported = bool(end)
-        self.log = (self.log + data)[-MOST_LOG:]
 
     def kill(self) -> int:
         """Kill it and all that came of it, whatever session that moved to; return how many could not be."""

@@ -7,7 +7,6 @@ import contextlib
 import json
 import secrets
 import shlex
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,29 +14,18 @@ from typing import TYPE_CHECKING, Any
 from traitlets import Instance, Int, Unicode
 
 from workbench.errors import SandboxError, UsageError
-from workbench.kernels import archive, e2b_service, files, templates, walls
+from workbench.kernels import e2b_service, files, templates, walls
 from workbench.kernels.bridge import Bridge, Exit, words
-from workbench.kernels.files import Entry, Kind
+from workbench.kernels.e2b_workspace import PROGRAMS, SOCKETS, UID, RemoteWorkspace
+from workbench.kernels.files import Entry
 from workbench.kernels.provisioners.base import SandboxProvisioner
 
 if TYPE_CHECKING:
     from e2b import AsyncCommandHandle, AsyncSandbox
 
-_PROGRAMS = "/opt/workbench"
-_SOCKETS = "/run/workbench"
-_ARCHIVE = "/run/workbench.tar"
-_USER, _UID = "agent", 0x40000000
 _READY_SECONDS, _KILL_SECONDS, _TIMEOUT = 60.0, 20.0, 300
 _PIECE = 2**20
 _MOST_COMPLAINT = 4000
-_FURNISH = f"""set -e
-mkdir -p {walls.WORKSPACE} {_PROGRAMS} {_SOCKETS}
-grep -q '^{_USER}:' /etc/passwd || echo '{_USER}:x:{_UID}:{_UID}::/tmp:/bin/sh' >> /etc/passwd
-grep -q '^{_USER}:' /etc/group || echo '{_USER}:x:{_UID}:' >> /etc/group
-tar -xf {_ARCHIVE} -C {walls.WORKSPACE} --no-same-owner
-rm {_ARCHIVE}
-chown -hR {_UID}:{_UID} {walls.WORKSPACE}
-"""
 
 
 @dataclass(frozen=True)
@@ -79,15 +67,13 @@ class E2BProvisioner(SandboxProvisioner):
 
     _sandbox: AsyncSandbox | None = None
     _handle: AsyncCommandHandle[None] | None = None
+    _watching: asyncio.Task[None] | None = None
+    _alive: asyncio.Task[None] | None = None
     _bridge: Bridge | None = None
     _complaint = ""
     """The end of what the far end of the bridge itself had to say."""
     _paused = False
     _swept = False
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def has_process(self) -> bool:
@@ -108,8 +94,8 @@ class E2BProvisioner(SandboxProvisioner):
             return
         if self._sandbox is None:
             self._sandbox = await self._create()
-            self._tasks.append(asyncio.create_task(self._stay_alive()))
-            await self._furnish()
+            self._alive = asyncio.create_task(self._stay_alive())
+            await RemoteWorkspace(self._sandbox).furnish(self.workspace, self.policy.hide)
         await self._start_kernel()
 
     def _refuse_what_cannot_be(self) -> None:
@@ -139,42 +125,26 @@ class E2BProvisioner(SandboxProvisioner):
                     raise SandboxError(f"E2B has no template {template}", hint=hint) from None
                 raise
 
-    async def _furnish(self) -> None:
-        """Bring the workspace and the kernel's programs, and a user for the kernel who is not the service's own."""
-        sandbox = self._there()
-        async with e2b_service.asked("upload the workspace to an E2B sandbox"):
-            programs: list[Any] = [
-                {"path": f"{_PROGRAMS}/{path.name}", "data": await asyncio.to_thread(path.read_bytes)} for path in walls.INSIDE.glob("*.py")
-            ]
-            await sandbox.files.write_files(programs, user="root")
-            with tempfile.TemporaryFile() as packed:
-                await asyncio.to_thread(archive.pack, self.workspace, packed)
-                packed.seek(0)
-                await sandbox.files.write(_ARCHIVE, packed, user="root")
-            site = f"{templates.PREFIX}/lib/python3*/site-packages"
-            hide = "".join(f"rm -rf {site}/{shlex.quote(name)}\n" for name in self.policy.hide)
-            await sandbox.commands.run(_FURNISH + hide, user="root", cwd="/", timeout=600)
-
     async def _start_kernel(self) -> None:
         there = replace(self.environment, prefix=Path(templates.PREFIX))
         # a new one each time: the last kernel may have left anything in its own
-        sockets = f"{_SOCKETS}/{secrets.token_hex(4)}"
+        sockets = f"{SOCKETS}/{secrets.token_hex(4)}"
         config = {
-            "uid": _UID,
+            "uid": UID,
             "adopts": False,
             "cwd": walls.WORKSPACE,
             "limits": walls.rlimits(self.policy.limits),
             # all of it is the kernel's own; what it may not read belongs to root
             "readable": ["/"],
             "writable": [walls.WORKSPACE, sockets, "/tmp", "/dev/shm", "/dev/null", "/dev/ptmx", "/dev/pts"],  # noqa: S108
-            "program": f"{_PROGRAMS}/kernel.py",
+            "program": f"{PROGRAMS}/kernel.py",
             "arguments": [f"{sockets}/kernel.json"],
         }
         python = str(there.python)
         bridge = self._bridge = Bridge(self.parent.get_connection_info(), self._send)
-        argv = [python, "-I", f"{_PROGRAMS}/launch.py", json.dumps(config)]
+        argv = [python, "-I", f"{PROGRAMS}/launch.py", json.dumps(config)]
         environ = walls.inside_environ(there, walls.WORKSPACE)
-        far = [python, "-I", f"{_PROGRAMS}/bridge.py", bridge.config(argv, environ, sockets, uid=_UID)]
+        far = [python, "-I", f"{PROGRAMS}/bridge.py", bridge.config(argv, environ, sockets, uid=UID)]
         async with e2b_service.asked("start the kernel in an E2B sandbox"):
             self._handle = await self._there().commands.run(
                 f"exec {shlex.join(far)}",
@@ -187,7 +157,7 @@ class E2BProvisioner(SandboxProvisioner):
                 on_stderr=self._overhear,
                 retain_output=False,
             )
-        self._tasks.append(asyncio.create_task(self._watch(bridge, self._handle)))
+        self._watching = asyncio.create_task(self._watch(bridge, self._handle))
         ready = await bridge.start(_READY_SECONDS)
         self._say_what_stands(ready.report)
 
@@ -204,7 +174,7 @@ class E2BProvisioner(SandboxProvisioner):
             from e2b import AsyncSandbox
 
             self._sandbox = await AsyncSandbox.connect(running.sandbox_id, timeout=self.timeout)
-            self._tasks.append(asyncio.create_task(self._stay_alive()))
+            self._alive = asyncio.create_task(self._stay_alive())
             self._bridge = Bridge(self.parent.get_connection_info(), self._send)
             await self._listen_again(running.pid)
         self._bridge.serve()
@@ -215,7 +185,7 @@ class E2BProvisioner(SandboxProvisioner):
         # a line that was cut off when nobody listened must not spoil the next
         await self._bridge.feed(b"\n")
         self._handle = await self._there().commands.connect(pid, timeout=0, on_stdout=self._hear, retain_output=False)
-        self._tasks.append(asyncio.create_task(self._watch(self._bridge, self._handle)))
+        self._watching = asyncio.create_task(self._watch(self._bridge, self._handle))
 
     def _there(self) -> AsyncSandbox:
         if self._sandbox is None:
@@ -336,10 +306,10 @@ class E2BProvisioner(SandboxProvisioner):
         bridge = self._bridge
         if bridge is None:
             return
-        if bridge.exit is None and not self._paused:
+        if not self._paused and self._watching is not None:
             await bridge.kill()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(bridge.wait(), _KILL_SECONDS)
+            # once it has said how the kernel ended, the far end ends too
+            await asyncio.wait({self._watching}, timeout=_KILL_SECONDS)
         ended = bridge.exit
         await bridge.close()
         if self._sandbox is not None and (ended is None or ended.code is None or ended.left):
@@ -353,71 +323,33 @@ class E2BProvisioner(SandboxProvisioner):
                 await sandbox.kill()
 
     async def _stop_tasks(self) -> None:
-        tasks, self._tasks = self._tasks, []
+        tasks = [task for task in (self._watching, self._alive) if task is not None]
+        self._watching = self._alive = None
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def cleanup(self, restart: bool = False) -> None:
         """Kill the kernel and, unless another is to be started in it, the sandbox."""
-        await super().cleanup(restart)
-        if not restart:
-            await self._stop_tasks()
-            await self._kill_sandbox()
-            self._paused = False
-
-    def _path(self, path: str) -> str:
-        return "/".join((walls.WORKSPACE, *files.parts(path)))
+        try:
+            await super().cleanup(restart)
+        finally:
+            if not restart:
+                await self._stop_tasks()
+                await self._kill_sandbox()
+                self._bridge, self._paused = None, False
 
     async def put(self, path: str, data: bytes) -> None:
-        """Write a file of the workspace, as the kernel's own user: where a link leads, the kernel could have gone."""
-        where = self._path(path)
-        async with self._of_the_workspace(path, "written"):
-            await self._there().files.write(where, data, user=_USER)
+        """Write a file of the workspace; where a link of the agent's leads, only the agent's rights count."""
+        await RemoteWorkspace(self._there()).put(path, data)
 
     async def get(self, path: str, *, most: int = files.MOST) -> bytes:
-        """Return a file of the workspace; links are not followed."""
-        from e2b import FileType
-
-        where = self._path(path)
-        async with self._of_the_workspace(path, "read"):
-            if (await self._there().files.get_info(where, user=_USER)).type is not FileType.FILE:
-                raise UsageError(f"{path!r} in the workspace is not a regular file")
-            data = bytearray()
-            async with await self._there().files.read(where, format="stream", user=_USER) as stream:
-                async for piece in stream:
-                    data += piece
-                    if len(data) > most:
-                        raise UsageError(f"{path!r} in the workspace has more than {most} bytes", hint="ask for more with most=")
-        return bytes(data)
+        """Return a file of the workspace; it may not be a link."""
+        return await RemoteWorkspace(self._there()).get(path, most=most)
 
     async def entries(self, path: str = ".") -> list[Entry]:
-        """Return what is in a folder of the workspace, sorted by name."""
-        from e2b import FileType
-
-        kinds: dict[FileType | None, Kind] = {FileType.FILE: "file", FileType.DIR: "folder", FileType.SYMLINK: "link"}
-        where = self._path(path)
-        async with self._of_the_workspace(path, "listed"):
-            found = await self._there().files.list(where, depth=1, user=_USER)
-        entries = [Entry(name=each.name, kind=kinds.get(each.type, "other"), size=0) for each in found]
-        sized = [
-            entry.model_copy(update={"size": each.size}) if entry.kind == "file" else entry
-            for entry, each in zip(entries, found, strict=True)
-        ]
-        return sorted(sized, key=lambda entry: entry.name)
-
-    @contextlib.asynccontextmanager
-    async def _of_the_workspace(self, path: str, done: str) -> Any:
-        """Tell a file that is not there from a service that is not."""
-        from e2b import FileNotFoundException, InvalidArgumentException, SandboxException, TimeoutException
-
-        async with e2b_service.asked("reach the files of an E2B sandbox"):
-            try:
-                yield
-            except TimeoutException:
-                raise
-            except (FileNotFoundException, InvalidArgumentException, SandboxException) as error:
-                raise UsageError(f"{path!r} in the workspace cannot be {done}: {error}"[:400]) from None
+        """Return what is in a folder of the workspace, sorted by name; no part of ``path`` may be a link."""
+        return await RemoteWorkspace(self._there()).entries(path)
 
     async def collect(self) -> None:
         """Bring the agent's files back into :attr:`workspace`; what is hostile about them stays behind.
@@ -427,22 +359,7 @@ class E2BProvisioner(SandboxProvisioner):
         SandboxError
             If the sandbox is gone, or its files are more than the limits allow; then :attr:`workspace` is as it was.
         """
-        most = self.policy.limits.workspace_bytes
-        async with e2b_service.asked("bring back the workspace from an E2B sandbox"):
-            sandbox = self._there()
-            pack = f"tar -cf {_ARCHIVE} --one-file-system -C {walls.WORKSPACE} ."
-            await sandbox.commands.run(pack, user="root", cwd="/", timeout=600)
-            with tempfile.TemporaryFile() as packed:
-                # names and padding come on top of what is in the files, which is counted when it is unpacked
-                room = 2 * most + 2**20
-                async with await sandbox.files.read(_ARCHIVE, format="stream", user="root") as stream:
-                    async for piece in stream:
-                        room -= len(piece)
-                        if room < 0:
-                            raise SandboxError(f"the sandbox's workspace holds more than {most} bytes")
-                        packed.write(piece)
-                packed.seek(0)
-                await asyncio.to_thread(archive.unpack, packed, self.workspace, most=most)
+        await RemoteWorkspace(self._there()).collect(self.workspace, most=self.policy.limits.workspace_bytes)
 
 
 def _code(ended: Exit | None) -> int | None:
