@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from workbench.kernels import walls
 from workbench.kernels.environments import Environment
+from workbench.kernels.view import masked
 
 ENVIRONMENT = "/opt/environment"
 _USERS = "root:x:0:0::/root:/bin/bash\nuser:x:1000:1000::/home/user:/bin/bash\n"
@@ -129,7 +129,7 @@ class Machine:
                     place.mkdir(mode=0o755)
                 place.chmod(0o755)
             mounts += ["--bind" if self.writable and inside == ENVIRONMENT else "--ro-bind", host, inside]
-        for path in walls.masked(self.environment):
+        for path in masked(self.environment):
             if not path.is_relative_to(self.environment.prefix):
                 mounts += ["--tmpfs", str(path)]
         return mounts

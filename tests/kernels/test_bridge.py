@@ -24,7 +24,7 @@ from workbench.kernels import bridge as near
 from workbench.kernels import runtime
 from workbench.kernels.bridge import Bridge, Exit, Lines, Message, decode, words
 from workbench.kernels.environments import Environment
-from workbench.kernels.walls import INSIDE
+from workbench.kernels.view import INSIDE
 
 from .tools import PATIENCE, eventually, memory_growth
 

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import base64
 import json
+import secrets
 import shlex
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
 from workbench.errors import SandboxError, UsageError
-from workbench.kernels import archive, e2b_service, files, templates, walls
+from workbench.kernels import archive, e2b_service, files, templates
 from workbench.kernels.files import Entry
+from workbench.kernels.view import INSIDE, PROGRAMS, WORKSPACE
 
 if TYPE_CHECKING:
     from e2b import AsyncSandbox
 
-PROGRAMS = "/opt/workbench"
-"""Where the programs of ``inside/`` are."""
 SOCKETS = "/run/workbench"
 """Where kernels may have folders for their sockets."""
 USER, UID = "agent", 0x40000000
@@ -29,19 +29,17 @@ USER, UID = "agent", 0x40000000
 _ARCHIVE = "/run/workbench.tar"
 _SECONDS = 600
 _FURNISH = f"""set -e
-mkdir -p {walls.WORKSPACE} {PROGRAMS} {SOCKETS}
+mkdir -p {WORKSPACE} {PROGRAMS} {SOCKETS}
 grep -q '^{USER}:' /etc/passwd || echo '{USER}:x:{UID}:{UID}::/tmp:/bin/sh' >> /etc/passwd
 grep -q '^{USER}:' /etc/group || echo '{USER}:x:{UID}:' >> /etc/group
-tar -xf {_ARCHIVE} -C {walls.WORKSPACE} --no-same-owner
+tar -xf {_ARCHIVE} -C {WORKSPACE} --no-same-owner
 rm {_ARCHIVE}
-chown -hR {UID}:{UID} {walls.WORKSPACE}
+chown -hR {UID}:{UID} {WORKSPACE}
 """
 
 
 class RemoteWorkspace:
     """The workspace in one sandbox.
-
-    What touches a single file runs as the kernel's own user: wherever a link leads, the kernel could have gone.
 
     Parameters
     ----------
@@ -55,7 +53,8 @@ class RemoteWorkspace:
     async def furnish(self, workspace: Path, hide: Sequence[str]) -> None:
         """Bring in the kernel's programs, a user for it and the files of ``workspace``; take away the packages to ``hide``."""
         programs: list[Any] = [
-            {"path": f"{PROGRAMS}/{path.name}", "data": await asyncio.to_thread(path.read_bytes)} for path in walls.INSIDE.glob("*.py")
+            {"path": f"{PROGRAMS}/{path.relative_to(INSIDE)}", "data": await asyncio.to_thread(path.read_bytes)}
+            for path in INSIDE.rglob("*.py")
         ]
         async with e2b_service.asked("upload the workspace to an E2B sandbox"):
             await self._sandbox.files.write_files(programs, user="root")
@@ -70,7 +69,7 @@ class RemoteWorkspace:
     async def collect(self, workspace: Path, *, most: int) -> None:
         """Replace the files of ``workspace`` by the sandbox's, as :func:`workbench.kernels.archive.unpack` does."""
         async with e2b_service.asked("bring back the workspace from an E2B sandbox"):
-            pack = f"tar -cSf {_ARCHIVE} --one-file-system -C {walls.WORKSPACE} ."
+            pack = f"tar -cSf {_ARCHIVE} --one-file-system -C {WORKSPACE} ."
             await self._sandbox.commands.run(pack, user="root", cwd="/", timeout=_SECONDS)
             with tempfile.TemporaryFile() as packed:
                 # names and padding come on top of what is in the files, which is counted when it is unpacked
@@ -85,51 +84,34 @@ class RemoteWorkspace:
                 await asyncio.to_thread(archive.unpack, packed, workspace, most=most)
 
     async def put(self, path: str, data: bytes) -> None:
-        """Write a file, with the folders above it."""
-        where = _inside(path)
-        async with _reached(path, "written"):
-            await self._sandbox.files.write(where, data, user=USER)
+        """Write a file, with the folders above it; a link in its place is replaced."""
+        parts = files.parts(path)
+        source = f"{SOCKETS}/{secrets.token_hex(8)}"
+        async with e2b_service.asked(f"write {path!r} in an E2B sandbox"):
+            await self._sandbox.files.write(source, data, user="root")
+        await self._reach(path, "written", do="put", parts=parts, source=source)
 
     async def get(self, path: str, *, most: int) -> bytes:
         """Return a regular file of at most ``most`` bytes."""
-        where = _inside(path)
-        async with _reached(path, "read"):
-            from e2b import FileType
-
-            if (await self._sandbox.files.get_info(where, user=USER)).type is not FileType.FILE:
-                raise UsageError(f"{path!r} in the workspace is not a regular file")
-            data = bytearray()
-            async with await self._sandbox.files.read(where, format="stream", user=USER) as stream:
-                async for piece in stream:
-                    data += piece
-                    if len(data) > most:
-                        raise UsageError(f"{path!r} in the workspace has more than {most} bytes", hint="ask for more with most=")
-        return bytes(data)
+        data = base64.b64decode(await self._reach(path, "read", do="get", parts=files.parts(path), most=most))
+        if len(data) > most:
+            raise UsageError(f"{path!r} in the workspace has more than {most} bytes", hint="ask for more with most=")
+        return data
 
     async def entries(self, path: str) -> list[Entry]:
-        """Return what is in a folder, sorted by name; no part of ``path`` may be a link."""
-        # the service's own listing leaves out what is neither file, folder nor link, and fails on names that are no text
-        listing = [f"{templates.PREFIX}/bin/python", "-I", f"{PROGRAMS}/entries.py", walls.WORKSPACE, *files.parts(path)]
-        async with _reached(path, "listed"):
-            done = await self._sandbox.commands.run(shlex.join(listing), user=USER, cwd="/")
-            # pydantic's own parser refuses such names too
-            return TypeAdapter(list[Entry]).validate_python(json.loads(done.stdout))
+        """Return what is in a folder, sorted by name."""
+        # the service's own listing leaves out what is neither file, folder nor link, and fails on names that are no text;
+        # pydantic's parser of JSON refuses such names too
+        found = await self._reach(path, "listed", do="list", parts=files.parts(path))
+        return TypeAdapter(list[Entry]).validate_python(found)
 
-
-def _inside(path: str) -> str:
-    return "/".join((walls.WORKSPACE, *files.parts(path)))
-
-
-@contextlib.asynccontextmanager
-async def _reached(path: str, done: str) -> AsyncIterator[None]:
-    """Tell a file that is not there from a service that is not."""
-    async with e2b_service.asked("reach the files of an E2B sandbox"):
-        from e2b import CommandExitException, SandboxException, TimeoutException
-
-        try:
-            yield
-        except TimeoutException:
-            raise
-        except SandboxException as error:
-            said = error.stderr.strip() if isinstance(error, CommandExitException) else str(error)
-            raise UsageError(f"{path!r} in the workspace cannot be {done}: {said}"[:400]) from None
+    async def _reach(self, path: str, done: str, **request: Any) -> Any:
+        """Do something to a file inside, where no link leads out and no rights but the kernel's count."""
+        asked = json.dumps({**request, "workspace": WORKSPACE, "uid": UID})
+        program = [f"{templates.PREFIX}/bin/python", "-I", f"{PROGRAMS}/reach.py", asked]
+        async with e2b_service.asked(f"reach {path!r} in an E2B sandbox"):
+            said = await self._sandbox.commands.run(shlex.join(program), user="root", cwd="/", timeout=_SECONDS)
+            answer = json.loads(said.stdout)
+        if "error" in answer:
+            raise UsageError(f"{path!r} in the workspace cannot be {done}: {answer['error']}")
+        return answer["answer"]

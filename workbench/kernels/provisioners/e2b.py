@@ -16,9 +16,11 @@ from traitlets import Instance, Int, Unicode
 from workbench.errors import SandboxError, UsageError
 from workbench.kernels import e2b_service, files, templates, walls
 from workbench.kernels.bridge import Bridge, Exit, words
-from workbench.kernels.e2b_workspace import PROGRAMS, SOCKETS, UID, RemoteWorkspace
+from workbench.kernels.e2b_workspace import SOCKETS, UID, USER, RemoteWorkspace
 from workbench.kernels.files import Entry
-from workbench.kernels.provisioners.base import SandboxProvisioner
+from workbench.kernels.forked import CannotFork
+from workbench.kernels.provisioners.base import Branching, SandboxProvisioner
+from workbench.kernels.view import PROGRAMS, WORKSPACE, inside_environ
 
 if TYPE_CHECKING:
     from e2b import AsyncCommandHandle, AsyncSandbox
@@ -64,6 +66,8 @@ class E2BProvisioner(SandboxProvisioner):
     """Seconds the sandbox outlives this process; put off while it lives."""
     running = Instance(Running, allow_none=True)
     """A kernel to take over instead of starting one."""
+    branching = Instance(Branching, allow_none=True)
+    """Which kernel to branch from, in place of starting one."""
 
     _sandbox: AsyncSandbox | None = None
     _handle: AsyncCommandHandle[None] | None = None
@@ -76,20 +80,29 @@ class E2BProvisioner(SandboxProvisioner):
     _swept = False
 
     @property
+    def can_fork(self) -> bool:
+        """Whether a live kernel can be forked with its memory: the service copies whole sandboxes, if it does."""
+        return True
+
+    @property
     def has_process(self) -> bool:
         """Whether a kernel was launched and not cleaned up."""
         return self._bridge is not None
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
-        """Prepare the connection; a kernel that is taken over keeps its key."""
+        """Prepare the connection; a kernel that is taken over, and a copy of one, keeps its key."""
         if self.running is not None:
             self.parent.session.key = self.running.key
+        elif self.branching is not None:
+            self.parent.session.key = self.branching.origin.parent.session.key
         return await super().pre_launch(**kwargs)
 
     async def launch(self) -> None:
         """Make the sandbox with the workspace in it, or take over a running one, and start the kernel."""
         self._refuse_what_cannot_be()
-        if self.running is not None and self._sandbox is None:
+        if self._sandbox is None and self.branching is not None:
+            self.running = await self.branching.origin.fork()
+        if self._sandbox is None and self.running is not None:
             await self._take_over(self.running)
             return
         if self._sandbox is None:
@@ -132,18 +145,18 @@ class E2BProvisioner(SandboxProvisioner):
         config = {
             "uid": UID,
             "adopts": False,
-            "cwd": walls.WORKSPACE,
+            "cwd": WORKSPACE,
             "limits": walls.rlimits(self.policy.limits),
             # all of it is the kernel's own; what it may not read belongs to root
             "readable": ["/"],
-            "writable": [walls.WORKSPACE, sockets, "/tmp", "/dev/shm", "/dev/null", "/dev/ptmx", "/dev/pts"],  # noqa: S108
+            "writable": [WORKSPACE, sockets, *walls.WRITABLE],
             "program": f"{PROGRAMS}/kernel.py",
             "arguments": [f"{sockets}/kernel.json"],
         }
         python = str(there.python)
         bridge = self._bridge = Bridge(self.parent.get_connection_info(), self._send)
         argv = [python, "-I", f"{PROGRAMS}/launch.py", json.dumps(config)]
-        environ = walls.inside_environ(there, walls.WORKSPACE)
+        environ = inside_environ(there, WORKSPACE)
         far = [python, "-I", f"{PROGRAMS}/bridge.py", bridge.config(argv, environ, sockets, uid=UID)]
         async with e2b_service.asked("start the kernel in an E2B sandbox"):
             self._handle = await self._there().commands.run(
@@ -189,7 +202,7 @@ class E2BProvisioner(SandboxProvisioner):
 
     def _there(self) -> AsyncSandbox:
         if self._sandbox is None:
-            raise SandboxError("there is no E2B sandbox yet, or none any more")
+            raise SandboxError(f"the E2B sandbox is gone: {self.why_dead() or 'it was closed'}")
         return self._sandbox
 
     async def _send(self, data: bytes) -> None:
@@ -265,13 +278,16 @@ class E2BProvisioner(SandboxProvisioner):
 
         Raises
         ------
-        SandboxError
-            If the service cannot; then a branch is made by replay.
+        CannotFork
+            If the service does not; this kernel is untouched.
         """
-        async with e2b_service.asked("fork the E2B sandbox"):
-            (copy,) = await self._there().fork(timeout=self.timeout, count=1)
+        try:
+            async with e2b_service.asked("fork the E2B sandbox"):
+                (copy,) = await self._there().fork(timeout=self.timeout, count=1)
+        except SandboxError as error:
+            raise CannotFork(error.message, hint=error.hint) from None
         if isinstance(copy, Exception):
-            raise SandboxError(f"E2B did not fork the sandbox: {copy}", hint="make the branch by replay")
+            raise CannotFork(f"E2B did not fork the sandbox: {copy}", hint="make the branch by replay")
         return replace(self.now_running(), sandbox_id=copy.sandbox_id)
 
     async def disconnect(self) -> Running:
@@ -312,7 +328,21 @@ class E2BProvisioner(SandboxProvisioner):
             await asyncio.wait({self._watching}, timeout=_KILL_SECONDS)
         ended = bridge.exit
         await bridge.close()
-        if self._sandbox is not None and (ended is None or ended.code is None or ended.left):
+        if ended is None or ended.code is None or ended.left:
+            await self._kill_everything()
+
+    async def _kill_everything(self) -> None:
+        """Kill what the far end could not, without its help; where that is not sure to work, kill the sandbox, files and all."""
+        from e2b import CommandExitException
+
+        if self._sandbox is None or self._handle is None:
+            return
+        try:
+            await self._handle.kill()
+            # whatever the kernel started belongs to its user; the command itself does too, and dies with the rest
+            with contextlib.suppress(CommandExitException):
+                await self._sandbox.commands.run("kill -KILL -1", user=USER, cwd="/")
+        except Exception:
             await self._kill_sandbox()
 
     async def _kill_sandbox(self) -> None:
