@@ -88,7 +88,9 @@ class StandIn:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._server = uvicorn.Server(uvicorn.Config(self, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
+        self._server = uvicorn.Server(
+            uvicorn.Config(self, log_level="warning", lifespan="off", timeout_keep_alive=600, timeout_graceful_shutdown=1)
+        )
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
         self._loop: asyncio.AbstractEventLoop | None = None
         self._rpc = envd.applications(lambda headers: self.sandboxes[headers["e2b-sandbox-id"]].machine)

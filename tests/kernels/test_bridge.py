@@ -135,11 +135,18 @@ class Link:
         self.bridge = Bridge(self.info, self.send, message_bytes=2**20)
         self.clients: list[AsyncKernelClient] = []
         self.heard = 0
+        self.breaks: list[float] = []
+        self.sent = 0
 
     async def send(self, data: bytes) -> None:
         assert self.process.stdin is not None
+        if self.breaks:
+            # what carries the bytes breaks before, within or after them, and cannot tell which
+            self.process.stdin.write(data[: int(len(data) * self.breaks.pop())])
+            raise ConnectionResetError
         self.process.stdin.write(data)
         await self.process.stdin.drain()
+        self.sent += 1
 
     def argv(self, program: str = "kernel.py", *arguments: str) -> list[str]:
         config = {
@@ -250,6 +257,27 @@ async def test_the_walls_that_stand_are_reported(minimal: Environment, linked: O
         assert "rlimits" in json.loads(ready.report)["walls"]
     finally:
         await link.close()
+
+
+@pytest.mark.parametrize("breaks", [[0.0], [0.5], [1.0], [1.0, 0.3], [0.0, 1.0, 0.99]])
+async def test_a_line_that_breaks_arrives_once_all_the_same(linked: Opener, breaks: list[float]) -> None:
+    link = await linked()
+    client = await link.client()
+    await run(client, "count = 0")
+    for number in range(1, 4):
+        link.breaks, link.sent = list(breaks), 0
+        assert (await run(client, "count += 1\nprint(count)"))[1] == f"{number}\n"
+        # the answer may be here before the line has been sent for the last time
+        assert await eventually(lambda: link.sent)
+    assert link.bridge.exit is None
+
+
+async def test_when_nothing_can_be_sent_the_kernel_counts_as_dead(linked: Opener) -> None:
+    link = await linked()
+    client = await link.client()
+    link.breaks = [0.0] * 100
+    client.execute("1")
+    assert "cannot be reached" in (await asyncio.wait_for(link.bridge.wait(), PATIENCE)).log
 
 
 async def test_each_client_hears_its_own_replies_and_answers_its_own_questions(linked: Opener) -> None:

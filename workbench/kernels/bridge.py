@@ -33,6 +33,8 @@ STUCK_SECONDS = 2.0
 
 _QUEUE = 8
 _AGAIN_SECONDS = 0.002
+_PAUSES = (0.0, 0.1, 1.0)
+"""Seconds before a line is sent again."""
 _MOST_FRAMES = 1000
 _MOST_WORDS = 16 * 1024
 _TALKING = ("shell", "control", "stdin")
@@ -209,6 +211,8 @@ class Bridge:
         self._one_at_a_time = asyncio.Lock()
         self._ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
         self._ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        # the clock, so that one who takes a kernel over goes on above the numbers of who had it before
+        self._number = time.time_ns()
         self._context = zmq.asyncio.Context()
         self._sockets: dict[str, zmq.asyncio.Socket] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -342,12 +346,22 @@ class Bridge:
             self._ended.set_result(ended)
 
     async def _write(self, line: bytes) -> None:
-        try:
-            async with self._one_at_a_time:
-                await self._send(line)
-        except Exception as error:
-            # whatever carries the bytes has its own ways to fail; all mean that nobody hears us any more
-            self.lost(f"the sandbox cannot be reached: {type(error).__name__}: {error}"[:500])
+        """Send a line so that it arrives once, though a connection may break over it and nobody can tell where."""
+        async with self._one_at_a_time:
+            self._number += 1
+            numbered = b"%d %s" % (self._number, line)
+            for pause in (*_PAUSES, None):
+                try:
+                    await self._send(numbered)
+                    return
+                except Exception as error:
+                    # whatever carries the bytes has its own ways to fail; when it goes on failing nobody hears us any more
+                    if pause is None:
+                        self.lost(f"the sandbox cannot be reached: {type(error).__name__}: {error}"[:500])
+                    elif not self._ended.done():
+                        await asyncio.sleep(pause)
+                # half a line may have arrived: it is ended, and the number tells whether a whole one has
+                numbered = b"\n" + numbered.lstrip(b"\n")
 
     async def _relay(self, channel: str) -> None:
         while True:

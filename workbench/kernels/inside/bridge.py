@@ -5,9 +5,10 @@ Started in a remote sandbox by the environment's own interpreter as ``python -I 
 ``uid`` the folder is given to or null, ``message_bytes`` the largest message let out, ``waiting_bytes`` after which no
 more is taken from the kernel until the reader has caught up. It never imports workbench and never looks into a message.
 
-Lines of JSON go both ways. ``{"channel", "client", "frames"}`` is a message, its bytes in base64; ``{"kill": true}``
-ends everything. Outwards also ``{"event": "ready", "report"}`` with the first line the kernel's program wrote,
-``{"event": "dropped", "channel", "bytes"}`` and, last of all, ``{"event": "exit", "code", "log", "left"}``.
+Lines of JSON go both ways, inwards each after its number and a space, so that one that comes again is known.
+``{"channel", "client", "frames"}`` is a message, its bytes in base64; ``{"kill": true}`` ends everything. Outwards
+also ``{"event": "ready", "report"}`` with the first line the kernel's program wrote, ``{"event": "dropped", "channel",
+"bytes"}`` and, last of all, ``{"event": "exit", "code", "log", "left"}``.
 """
 
 import base64
@@ -115,7 +116,7 @@ class Bridge:
         self.iopub.subscribe(b"")
         self.kernel = Kernel(config["argv"], config["environ"])
         self.outgoing, self.waiting = deque(), 0
-        self.incoming = []
+        self.incoming, self.heard = [], 0
         self.ready = self.over = False
         self.died = None
 
@@ -160,7 +161,12 @@ class Bridge:
         self.incoming.append(first)
         for part in rest:
             line, self.incoming = b"".join(self.incoming), [part]
-            self.obey(json.loads(line))
+            number, _, order = line.partition(b" ")
+            # a line that was cut off comes again, and one that was not may come twice
+            if number.isdigit() and int(number) > self.heard:
+                with contextlib.suppress(ValueError, KeyError):
+                    self.obey(json.loads(order))
+                    self.heard = int(number)
 
     def obey(self, line: dict) -> None:
         """Do what a line says."""

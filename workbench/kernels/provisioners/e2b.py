@@ -322,14 +322,17 @@ class E2BProvisioner(SandboxProvisioner):
         bridge = self._bridge
         if bridge is None:
             return
-        if not self._paused and self._watching is not None:
+        if bridge.exit is None and not self._paused:
             await bridge.kill()
-            # once it has said how the kernel ended, the far end ends too
-            await asyncio.wait({self._watching}, timeout=_KILL_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(bridge.wait(), _KILL_SECONDS)
         ended = bridge.exit
-        await bridge.close()
         if ended is None or ended.code is None or ended.left:
             await self._kill_everything()
+        elif self._watching is not None:
+            # once it has said how the kernel ended, the far end ends too
+            await asyncio.wait({self._watching}, timeout=_KILL_SECONDS)
+        await bridge.close()
 
     async def _kill_everything(self) -> None:
         """Kill what the far end could not, without its help; where that is not sure to work, kill the sandbox, files and all."""
