@@ -90,18 +90,26 @@ async def asked(what: str) -> AsyncIterator[None]:
     except WorkbenchError:
         raise
     except e2b.AuthenticationException as error:
-        raise SandboxError(f"cannot {what}: E2B does not accept the key in E2B_API_KEY: {error}", hint="check the key") from None
+        raise SandboxError(f"cannot {what}: E2B does not accept the key in E2B_API_KEY: {_short(error)}", hint="check the key") from None
     except e2b.RateLimitException as error:
-        raise SandboxError(f"cannot {what}: {error}", hint="run fewer kernels at once, or wait") from None
+        raise SandboxError(f"cannot {what}: {_short(error)}", hint="run fewer kernels at once, or wait") from None
+    except (httpx.HTTPError, e2b.SandboxUnreachableException) as error:
+        hint = "check the network, and E2B_DOMAIN where it is set"
+        raise SandboxError(f"cannot {what}: E2B cannot be reached: {_short(error)}", hint=hint) from None
     except (e2b.SandboxNotFoundException, e2b.TimeoutException) as error:
-        raise SandboxError(f"cannot {what}: {error}", hint="the sandbox may have reached its timeout; start another") from None
-    except httpx.HTTPError as error:
-        reason = f"{type(error).__name__}: {error}"[:300]
-        raise SandboxError(
-            f"cannot {what}: E2B cannot be reached: {reason}", hint="check the network, and E2B_DOMAIN where it is set"
-        ) from None
+        raise SandboxError(f"cannot {what}: {_short(error)}", hint="the sandbox may have reached its timeout; start another") from None
     except Exception as error:
         # the SDK raises plain exceptions too, and those of the libraries below it
-        raise SandboxError(
-            f"cannot {what}: {type(error).__name__}: {error}"[:600], hint="https://status.e2b.dev says how the service is"
-        ) from error
+        said = f"{type(error).__name__}: {_short(error)}"
+        raise SandboxError(f"cannot {what}: {said}", hint="https://status.e2b.dev says how the service is") from error
+
+
+def _short(error: Exception) -> str:
+    r"""Return what an error says in one line that is not too long.
+
+    Examples
+    --------
+    >>> _short(ValueError("one\ntwo"))
+    'one two'
+    """
+    return " ".join(str(error).split())[:300]

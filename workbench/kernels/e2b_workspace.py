@@ -32,9 +32,7 @@ _FURNISH = f"""set -e
 mkdir -p {WORKSPACE} {PROGRAMS} {SOCKETS}
 grep -q '^{USER}:' /etc/passwd || echo '{USER}:x:{UID}:{UID}::/tmp:/bin/sh' >> /etc/passwd
 grep -q '^{USER}:' /etc/group || echo '{USER}:x:{UID}:' >> /etc/group
-tar -xf {_ARCHIVE} -C {WORKSPACE} --no-same-owner
-rm {_ARCHIVE}
-chown -hR {UID}:{UID} {WORKSPACE}
+chown {UID}:{UID} {WORKSPACE}
 """
 
 
@@ -56,15 +54,23 @@ class RemoteWorkspace:
             {"path": f"{PROGRAMS}/{path.relative_to(INSIDE)}", "data": await asyncio.to_thread(path.read_bytes)}
             for path in INSIDE.rglob("*.py")
         ]
-        async with e2b_service.asked("upload the workspace to an E2B sandbox"):
+        async with e2b_service.asked("upload the kernel's programs to an E2B sandbox"):
             await self._sandbox.files.write_files(programs, user="root")
+            site = f"{templates.PREFIX}/lib/python3*/site-packages"
+            remove = "".join(f"rm -rf {site}/{shlex.quote(name)}\n" for name in hide)
+            await self._sandbox.commands.run(_FURNISH + remove, user="root", cwd="/", timeout=_SECONDS)
+        await self.upload(workspace)
+
+    async def upload(self, workspace: Path) -> None:
+        """Add the files of ``workspace``, which become the kernel's."""
+        async with e2b_service.asked("upload the workspace to an E2B sandbox"):
             with tempfile.TemporaryFile() as packed:
                 await asyncio.to_thread(archive.pack, workspace, packed)
                 packed.seek(0)
                 await self._sandbox.files.write(_ARCHIVE, packed, user="root")
-            site = f"{templates.PREFIX}/lib/python3*/site-packages"
-            remove = "".join(f"rm -rf {site}/{shlex.quote(name)}\n" for name in hide)
-            await self._sandbox.commands.run(_FURNISH + remove, user="root", cwd="/", timeout=_SECONDS)
+            # by the kernel's user, who may have put links where the files go
+            await self._sandbox.commands.run(f"tar -xf {_ARCHIVE} -C {WORKSPACE}", user=USER, cwd="/", timeout=_SECONDS)
+            await self._sandbox.files.remove(_ARCHIVE, user="root")
 
     async def collect(self, workspace: Path, *, most: int) -> None:
         """Replace the files of ``workspace`` by the sandbox's, as :func:`workbench.kernels.archive.unpack` does."""

@@ -22,6 +22,7 @@ from workbench.kernels import e2b_service, runtime, templates
 from workbench.kernels.environments import Environment
 from workbench.kernels.limits import Limits
 from workbench.kernels.policy import Grant, Policy
+from workbench.kernels.provisioners.base import Branching
 from workbench.kernels.provisioners.e2b import E2BProvisioner, Running
 
 from ..backends import require_stand_in, stand_in
@@ -246,8 +247,9 @@ async def test_a_sandbox_that_reached_its_timeout_is_a_dead_kernel_that_says_so(
     assert "timeout" in kernel.provisioner.why_dead()
     with pytest.raises(SandboxError, match="timeout"):
         await kernel.provisioner.get("anything")
-    with pytest.raises(SandboxError, match="timeout"):
-        await kernel.provisioner.collect()
+    with pytest.raises(SandboxError, match=r"the E2B sandbox is gone.*timeout"):
+        await kernel.close()
+    assert not list(runtime.mine().glob("k-*"))
 
 
 async def test_the_end_is_put_off_while_this_process_lives_and_no_longer(service: StandIn, opened: Opener) -> None:
@@ -266,9 +268,11 @@ async def test_a_paused_kernel_keeps_its_memory(service: StandIn, opened: Opener
     assert await kernel.provisioner.poll() is None
     await kernel.provisioner.resume()
     assert await kernel.run("print(x + 1)") == "42\n"
+    await kernel.run("open('made', 'w').close()")
     await kernel.provisioner.pause()
     await kernel.close()
     assert service.sandboxes == {}
+    assert (kernel.workspace / "made").exists()
 
 
 async def test_a_running_kernel_is_taken_over_with_its_memory(service: StandIn, opened: Opener) -> None:
@@ -294,6 +298,23 @@ async def test_a_fork_the_service_refuses_is_an_error_with_a_remedy(opened: Open
     with pytest.raises(SandboxError, match="replay"):
         await kernel.provisioner.fork()
     assert await kernel.run("print('unharmed')") == "unharmed\n"
+
+
+async def test_a_copy_of_the_sandbox_is_taken_over_as_a_branch(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    from e2b import AsyncSandbox
+
+    async def fork(self: AsyncSandbox, **_: object) -> list[AsyncSandbox]:
+        # no copy: the stand-in can make none, so the branch is given the sandbox itself
+        return [await AsyncSandbox.connect(self.sandbox_id)]
+
+    monkeypatch.setattr(AsyncSandbox, "fork", fork)
+    kernel = await opened()
+    await kernel.run("x = 41")
+    assert kernel.provisioner.can_fork
+    branch = await opened(branching=Branching(kernel.provisioner, lambda _: asyncio.sleep(0, {})))
+    assert await branch.run("print(x + 1)") == "42\n"
+    await kernel.provisioner.disconnect()
+    assert await branch.run("print(x + 2)") == "43\n"
 
 
 async def test_files_go_in_and_come_out_and_no_path_leads_out(opened: Opener) -> None:
@@ -325,6 +346,17 @@ async def test_files_go_in_and_come_out_and_no_path_leads_out(opened: Opener) ->
         await provisioner.get("in/to/a file", most=2)
 
 
+async def test_what_is_staged_after_the_launch_is_adopted_and_no_link_leads_it_elsewhere(opened: Opener) -> None:
+    kernel = await opened()
+    await kernel.run("import os\nos.mkdir('/tmp/elsewhere'); os.symlink('/tmp/elsewhere', 'data'); os.symlink('/etc/passwd', 'file')")
+    (kernel.workspace / "data").mkdir()
+    (kernel.workspace / "data" / "late").write_text("late")
+    (kernel.workspace / "file").write_text("a file")
+    await kernel.provisioner.adopt()
+    assert await kernel.run("print(os.listdir('/tmp/elsewhere'), open('data/late').read(), open('file').read())") == "[] late a file\n"
+    assert await kernel.run("open('data/late', 'a').write('!'); os.remove('file')") == ""
+
+
 async def test_hostile_files_do_not_come_back(opened: Opener) -> None:
     kernel = await opened()
     await kernel.run("""
@@ -341,14 +373,16 @@ open('shut', 'w').write('1'); os.chmod('shut', 0)
     assert (kernel.workspace / "fine").stat().st_mode & 0o7777 in (0o644, 0o755)
 
 
-async def test_a_workspace_that_is_too_large_does_not_come_back_and_what_was_there_stays(opened: Opener, tmp_path: Path) -> None:
+async def test_a_workspace_that_is_too_large_does_not_come_back_and_what_was_there_stays(
+    service: StandIn, opened: Opener, tmp_path: Path
+) -> None:
     (tmp_path / "workspace").mkdir()
     (tmp_path / "workspace" / "kept").touch()
     kernel = await opened(policy=Policy(limits=Limits(workspace_bytes=2**20)))
     await kernel.run("import os\nos.truncate(os.open('sparse', os.O_CREAT | os.O_RDWR), 2**29)")
-    await kernel.provisioner.kill()
     with pytest.raises(SandboxError, match="more than"):
-        await kernel.provisioner.collect()
+        await kernel.close()
+    assert service.sandboxes == {}
     assert [path.name for path in (tmp_path / "workspace").iterdir()] == ["kept"]
 
 
@@ -359,7 +393,7 @@ async def test_a_workspace_that_is_too_large_does_not_come_back_and_what_was_the
         ({"E2B_API_KEY": "e2b_" + "f" * 40}, {}, "does not accept the key"),
         ({}, {"template": "no-such-template"}, "no template no-such-template"),
         ({"E2B_API_URL": "http://127.0.0.1:1"}, {}, "cannot be reached"),
-        ({"E2B_SANDBOX_URL": "http://127.0.0.1:1"}, {}, "upload the workspace"),
+        ({"E2B_SANDBOX_URL": "http://127.0.0.1:1"}, {}, "upload the kernel's programs .* cannot be reached"),
         ({}, {"policy": Policy(gpu=True)}, "no GPU"),
         ({}, {"policy": Policy(grants=(Grant(Path("/tmp"), "/data"),))}, "cannot see folders of this machine"),
     ],

@@ -129,10 +129,12 @@ class SandboxProvisioner(KernelProvisionerBase):  # type: ignore[misc]
     async def cleanup(self, restart: bool = False) -> None:
         """Kill, and remove what the sandbox was made of; for a restart the connection stays as it is."""
         await self.kill(restart)
-        await self.collect()
-        if not restart and self.folder is not None:
-            folder, self.folder = self.folder, None
-            await asyncio.to_thread(shutil.rmtree, folder, True)
+        try:
+            await self.collect()
+        finally:
+            if not restart and self.folder is not None:
+                folder, self.folder = self.folder, None
+                await asyncio.to_thread(shutil.rmtree, folder, True)
 
     @abstractmethod
     async def launch(self) -> None:

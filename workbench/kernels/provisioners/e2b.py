@@ -76,6 +76,8 @@ class E2BProvisioner(SandboxProvisioner):
     _bridge: Bridge | None = None
     _complaint = ""
     """The end of what the far end of the bridge itself had to say."""
+    _furnished = False
+    """Whether the agent's files are in the sandbox."""
     _paused = False
     _swept = False
 
@@ -109,6 +111,7 @@ class E2BProvisioner(SandboxProvisioner):
             self._sandbox = await self._create()
             self._alive = asyncio.create_task(self._stay_alive())
             await RemoteWorkspace(self._sandbox).furnish(self.workspace, self.policy.hide)
+            self._furnished = True
         await self._start_kernel()
 
     def _refuse_what_cannot_be(self) -> None:
@@ -187,6 +190,7 @@ class E2BProvisioner(SandboxProvisioner):
             from e2b import AsyncSandbox
 
             self._sandbox = await AsyncSandbox.connect(running.sandbox_id, timeout=self.timeout)
+            self._furnished = True
             self._alive = asyncio.create_task(self._stay_alive())
             self._bridge = Bridge(self.parent.get_connection_info(), self._send)
             await self._listen_again(running.pid)
@@ -299,6 +303,7 @@ class E2BProvisioner(SandboxProvisioner):
         await handle.disconnect()
         await bridge.close()
         self._sandbox = self._bridge = None
+        self._furnished = False
         return running
 
     @property
@@ -322,6 +327,10 @@ class E2BProvisioner(SandboxProvisioner):
         bridge = self._bridge
         if bridge is None:
             return
+        if self._paused and bridge.exit is None:
+            # a sandbox that is stopped gives no files back either
+            with contextlib.suppress(SandboxError):
+                await self.resume()
         if bridge.exit is None and not self._paused:
             await bridge.kill()
             with contextlib.suppress(TimeoutError):
@@ -370,7 +379,11 @@ class E2BProvisioner(SandboxProvisioner):
             if not restart:
                 await self._stop_tasks()
                 await self._kill_sandbox()
-                self._bridge, self._paused = None, False
+                self._bridge, self._furnished, self._paused = None, False, False
+
+    async def adopt(self) -> None:
+        """Upload what was put into :attr:`workspace` since the launch."""
+        await RemoteWorkspace(self._there()).upload(self.workspace)
 
     async def put(self, path: str, data: bytes) -> None:
         """Write a file of the workspace; where a link of the agent's leads, only the agent's rights count."""
@@ -392,7 +405,8 @@ class E2BProvisioner(SandboxProvisioner):
         SandboxError
             If the sandbox is gone, or its files are more than the limits allow; then :attr:`workspace` is as it was.
         """
-        await RemoteWorkspace(self._there()).collect(self.workspace, most=self.policy.limits.workspace_bytes)
+        if self._furnished:
+            await RemoteWorkspace(self._there()).collect(self.workspace, most=self.policy.limits.workspace_bytes)
 
 
 def _code(ended: Exit | None) -> int | None:
