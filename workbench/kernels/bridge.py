@@ -331,11 +331,13 @@ class Bridge:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        channels = list(self._sockets)
-        self._sockets.clear()
+        sockets, self._sockets = self._sockets, {}
         self._end(Exit(None, "the bridge was closed"))
-        await asyncio.to_thread(self._context.destroy, 0)
-        for channel in channels:
+        # sockets belong to the thread that uses them; waiting for what zmq does in its own is another's work
+        for socket in sockets.values():
+            socket.close(0)
+        await asyncio.to_thread(self._context.term)
+        for channel in sockets:
             Path(self._address(channel)).unlink(missing_ok=True)
 
     def _address(self, channel: str) -> str:
@@ -395,7 +397,7 @@ class Bridge:
         frames = list(message.frames) if message.channel == "iopub" else [message.client, *message.frames]
         deadline = time.monotonic() + STUCK_SECONDS
         with contextlib.suppress(zmq.ZMQError):
-            while True:
+            while not socket.closed:
                 try:
                     await socket.send_multipart(frames, zmq.NOBLOCK)
                     return
