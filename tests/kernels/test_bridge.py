@@ -190,8 +190,9 @@ class Link:
         client.load_connection_info(self.info)
         client.start_channels(hb=False)
         self.clients.append(client)
-        welcome = await client.get_iopub_msg(timeout=PATIENCE)
-        assert welcome["msg_type"] == "iopub_welcome"
+        # the kernel may say something just when the subscription stands
+        while (await client.get_iopub_msg(timeout=PATIENCE))["msg_type"] != "iopub_welcome":
+            pass
         return client
 
     async def close(self) -> None:

@@ -68,7 +68,8 @@ class Kernel:
             self.client.stop_channels()
         self.client = self.manager.client()
         self.client.start_channels(hb=False)
-        assert (await self.client.get_iopub_msg(timeout=PATIENCE))["msg_type"] == "iopub_welcome"
+        while (await self.client.get_iopub_msg(timeout=PATIENCE))["msg_type"] != "iopub_welcome":
+            pass
 
     async def run(self, code: str) -> str:
         """Run a cell; return its streams, or the error's name and value."""
