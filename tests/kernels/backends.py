@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from workbench.kernels import image
+from workbench.kernels import environments, image, templates
+from workbench.kernels.environments import Environment
 from workbench.kernels.session import Sandbox
 
 from ..conftest import require_walls
+from ..e2b_standin import KEY, StandIn
 
-BACKENDS = ("local", "local alone", "none")
-"""Names of the backends; each is a parameter of the suites."""
+BACKENDS = ("local", "local alone", "none", "e2b")
+"""Names of the backends; each is a parameter of the suites. E2B is a stand-in for the service."""
 
 
 @contextmanager
@@ -28,5 +33,26 @@ def backend(name: str) -> Iterator[Sandbox]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(image, "_lacking", image.NoImages("images are not used in this test"))
             yield "local"
+    elif name == "e2b":
+        require_stand_in()
+        with tempfile.TemporaryDirectory() as folder, stand_in(Path(folder), environments.build(environments.find("python-min"))):
+            yield "e2b"
     else:
         yield "none"
+
+
+def require_stand_in() -> None:
+    """Skip where the stand-in for E2B can make no sandboxes."""
+    require_walls("bubblewrap")
+    if os.geteuid() != 0:
+        pytest.skip("NO WALLS of the E2B stand-in on this machine: it needs root, to give its sandboxes users of their own")
+
+
+@contextmanager
+def stand_in(folder: Path, environment: Environment) -> Iterator[StandIn]:
+    """Serve a stand-in for E2B that has a template of ``environment``, and point the SDK to it."""
+    with pytest.MonkeyPatch.context() as patch, StandIn(folder, {templates.name(environment): environment}, built=environment) as service:
+        patch.setenv("E2B_API_KEY", KEY)
+        patch.setenv("E2B_API_URL", service.url)
+        patch.setenv("E2B_SANDBOX_URL", service.url)
+        yield service

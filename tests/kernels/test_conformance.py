@@ -27,7 +27,7 @@ Start = Callable[..., Awaitable[Kernel]]
 Branch = Callable[[Kernel], Awaitable[Kernel]]
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(params=BACKENDS)
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     with backend(request.param) as name:
         yield name

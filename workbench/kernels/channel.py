@@ -287,6 +287,8 @@ class Channel:
     async def close(self) -> None:
         """Hang up, kill the kernel and all it started, and remove what was made for it."""
         await self._hang_up()
-        if self._manager.has_kernel:
-            await self._manager.shutdown_kernel(now=True)
-        self._manager.cleanup_connection_file()
+        try:
+            if self._manager.has_kernel:
+                await self._manager.shutdown_kernel(now=True)
+        finally:
+            self._manager.cleanup_connection_file()

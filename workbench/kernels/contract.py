@@ -198,4 +198,10 @@ class Kernel(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """Kill the kernel and all it started, and remove what was made for it; safe to call twice."""
+        """Kill the kernel and all it started, and remove what was made for it; safe to call twice.
+
+        Raises
+        ------
+        SandboxError
+            If the agent's files were elsewhere and cannot be brought back; everything else is done all the same.
+        """

@@ -293,7 +293,9 @@ class KernelSession(Kernel):
         channel, origin = self._channel, self._origin
         self._channel = self._origin = None
         self._actions.clear()
-        if channel is not None:
-            await channel.close()
-        if origin is not None:
-            await asyncio.to_thread(origin.release)
+        try:
+            if channel is not None:
+                await channel.close()
+        finally:
+            if origin is not None:
+                await asyncio.to_thread(origin.release)

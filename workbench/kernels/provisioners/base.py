@@ -195,10 +195,12 @@ class SandboxProvisioner(KernelProvisionerBase):  # type: ignore[misc]
         if restart and (died := self.why_dead()):
             self.log.warning("the kernel in %s ended: %s; it is started again: variables are lost, files are kept", self.folder, died)
         await self.kill(restart)
-        await self.collect()
-        if not restart and self.folder is not None:
-            folder, self.folder, self._restarts = self.folder, None, -1
-            await asyncio.to_thread(runtime.remove, folder)
+        try:
+            await self.collect()
+        finally:
+            if not restart and self.folder is not None:
+                folder, self.folder, self._restarts = self.folder, None, -1
+                await asyncio.to_thread(runtime.remove, folder)
 
     @abstractmethod
     async def launch(self) -> None:
