@@ -19,11 +19,13 @@ from workbench._version import __version__
 if TYPE_CHECKING:
     from workbench import tasks
     from workbench.errors import WorkbenchError
+    from workbench.interactive import kernel
     from workbench.result import RunResult
     from workbench.runner import run, run_async
     from workbench.storage.store import Store as store  # noqa: N813 - `wb.store()` reads like the verb it is
 
 _HOMES = {
+    "kernel": ("workbench.interactive", "kernel"),
     "run": ("workbench.runner", "run"),
     "run_async": ("workbench.runner", "run_async"),
     "RunResult": ("workbench.result", "RunResult"),
@@ -33,7 +35,7 @@ _HOMES = {
 }
 """Where each public name lives: its module is imported when the name is first used. No module may have a public name."""
 
-__all__ = ["RunResult", "WorkbenchError", "__version__", "load_ipython_extension", "run", "run_async", "store", "tasks"]
+__all__ = ["RunResult", "WorkbenchError", "__version__", "kernel", "load_ipython_extension", "run", "run_async", "store", "tasks"]
 
 
 def __getattr__(name: str) -> Any:
