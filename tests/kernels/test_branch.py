@@ -320,3 +320,11 @@ async def test_nothing_of_a_closed_branch_stays(start: Start) -> None:
     assert not any(folder.exists() for folder in held)
     assert not any(each.pid in pids for each in kernel.provisioner.process._tree())
     assert await value_of(kernel, "x") == 1
+
+
+async def test_figures_are_shown_by_a_kernel_and_by_its_branch(start: Start, fork: Start) -> None:
+    kernel = await start()
+    code = "import matplotlib.pyplot as plt\nplt.plot([1, 2]);"
+    branch = await fork(kernel)
+    for each in (kernel, branch):
+        assert ["image/png" in output.data for output in (await each.execute(code)).outputs] == [True]

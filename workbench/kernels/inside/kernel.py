@@ -52,8 +52,9 @@ class Kernel(IPKernelApp):
 
     def log_connection_info(self) -> None:
         """Remember the sockets; nobody reads of them in the log."""
-        self.log_level = logging.CRITICAL
+        self.log_level, level = logging.CRITICAL, self.log_level
         super().log_connection_info()
+        self.log_level = level
 
     def init_crash_handler(self) -> None:
         """Nothing: what goes wrong is in the log."""
@@ -87,6 +88,11 @@ def prepare(modules: list) -> list:
 
     Called once, before the forks. What is made here is shared by all kernels, and nothing here may start a thread.
     """
+    os.makedirs(os.environ["IPYTHONDIR"], exist_ok=True)
+    profile = ProfileDir.create_profile_dir_by_name(os.environ["IPYTHONDIR"], "default")
+    # there before matplotlib, whose figures it shows when a cell is over
+    shell = ZMQInteractiveShell.instance(config=CONFIG, profile_dir=profile, compiler_class=IPythonKernel.compiler_class.default_value)
+    showing.install(shell)
     failed = []
     for name in [*LATE_IMPORTS, *modules]:
         try:
@@ -94,10 +100,6 @@ def prepare(modules: list) -> list:
         except Exception as error:
             if name in modules:
                 failed.append(f"{name}: {type(error).__name__}: {error}"[:200])
-    os.makedirs(os.environ["IPYTHONDIR"], exist_ok=True)
-    profile = ProfileDir.create_profile_dir_by_name(os.environ["IPYTHONDIR"], "default")
-    shell = ZMQInteractiveShell.instance(config=CONFIG, profile_dir=profile, compiler_class=IPythonKernel.compiler_class.default_value)
-    showing.install(shell)
     # what the first cell of every kernel would look up, import and allocate
     shell.run_cell("pass", silent=True)
     MODULES_AT_FIRST.update(sys.modules)
@@ -139,13 +141,10 @@ def run(connection_file: str) -> None:
         profile = ZMQInteractiveShell.instance().profile_dir
         os.makedirs(profile.location, exist_ok=True)
         profile.check_dirs()
-    app = Kernel.instance(connection_file=connection_file)
+    app = Kernel.instance(connection_file=connection_file, log_level=logging.ERROR)
     app.initialize([])
     if fresh:
         showing.install(app.shell)
-        if "matplotlib.pyplot" in sys.modules:
-            # imported before there was a shell, it does not know of the one that is to show its figures
-            app.shell.enable_matplotlib("inline")
     branch.install(app.kernel)
     handlers.install(app.kernel)
     IOLoop.current().add_callback(wake_on_signals)
