@@ -54,6 +54,18 @@ def sweep() -> int:
         return _sweep(root)
 
 
+def alive(name: str) -> bool:
+    """Say whether the process is alive whose folder has this name."""
+    path = paths.run_root() / name
+    # a lock would make the folder anew
+    if Path(name).name != name or not path.is_dir():
+        return False
+    with contextlib.suppress(Timeout, OSError):
+        with FileLock(path / _LOCK, timeout=0):
+            return False
+    return True
+
+
 def _sweep(root: Path) -> int:
     removed = 0
     for path in root.iterdir():

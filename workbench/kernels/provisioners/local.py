@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import secrets
 import sys
@@ -17,7 +16,7 @@ from workbench.kernels import runtime, walls
 from workbench.kernels.forked import ForkedProcess
 from workbench.kernels.image import BRANCHES, CONNECTION, Image, NoImages
 from workbench.kernels.process import SandboxedProcess, WalledProcess
-from workbench.kernels.provisioners.base import Branching, SandboxProvisioner
+from workbench.kernels.provisioners.base import INSIDE_FILE, Branching, SandboxProvisioner
 from workbench.kernels.view import INSIDE, WORKSPACE, Mount, View, inside_environ
 
 _GATE_PORT = 3128
@@ -117,7 +116,7 @@ class LocalProvisioner(SandboxProvisioner):
             "limits": walls.rlimits(self.policy.limits),
             "environ": inside_environ(self.environment, WORKSPACE),
             "cwd": WORKSPACE,
-            "connection_file": f"{CONNECTION}/inside.json",
+            "connection_file": f"{CONNECTION}/{INSIDE_FILE}",
             "proxy_port": _GATE_PORT if self.policy.network else 0,
             **self._paths(image),
         }
@@ -137,7 +136,7 @@ class LocalProvisioner(SandboxProvisioner):
         process.owner = self.owner
         request = {
             "root": f"{BRANCHES}/{name}",
-            "connection_file": f"{CONNECTION}/inside.json",
+            "connection_file": f"{CONNECTION}/{INSIDE_FILE}",
             "keeper": f"{CONNECTION}/{gate.name}",
             **self._paths(parent.family.image),
         }
@@ -160,12 +159,7 @@ class LocalProvisioner(SandboxProvisioner):
 
     def _hand_over(self) -> None:
         """Tell the kernel where to serve as it sees it, and make its user the owner of its files."""
-        info = json.loads(self.connection_file.read_text())
-        prefix = Path(info["ip"])
-        info["ip"] = f"{CONNECTION}/{prefix.name}"
-        inside = self.connection_file.parent / "inside.json"
-        inside.write_text(json.dumps(info))
-        inside.chmod(0o600)
+        self.write_inside(CONNECTION)
         if self.owner is None:
             return
         give([self.connection_file.parent, self.workspace], self.owner)

@@ -1,0 +1,329 @@
+"""Docker as a kernel provisioner: a hardened container of the kernel's own, on this machine's engine or one far away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from traitlets import Unicode
+
+from workbench.errors import SandboxError, UsageError
+from workbench.kernels import docker_engine, files, images, walls
+from workbench.kernels.bridge import Bridge, Exit, words
+from workbench.kernels.containers import STDOUT, Container, Program
+from workbench.kernels.docker_engine import Engine
+from workbench.kernels.docker_workspace import ContainerWorkspace
+from workbench.kernels.environments import Environment
+from workbench.kernels.files import Entry
+from workbench.kernels.image import CONNECTION
+from workbench.kernels.process import folder_size, unlinked_size
+from workbench.kernels.provisioners.base import INSIDE_FILE, SandboxProvisioner
+from workbench.kernels.provisioners.local import give
+from workbench.kernels.view import PROGRAMS, WORKSPACE, inside_environ
+
+MODES = ("", "mounted", "bridged")
+_READY_SECONDS = 60.0
+_WATCH_SECONDS = 0.5
+_MOST_WORDS = 16 * 1024
+
+
+class DockerProvisioner(SandboxProvisioner):
+    """A kernel in a container of its own.
+
+    On this machine's engine the workspace is mounted and the kernel serves on sockets in a mounted folder (``mounted``).
+    On any other the stdio bridge carries its messages, and its workspace, which lies in memory there, goes in at the
+    launch and comes back with :meth:`collect` (``bridged``).
+    """
+
+    mode = Unicode("")
+    """``mounted`` or ``bridged``; by default what suits the engine."""
+    runtime = Unicode("")
+    """Name of the engine's runtime, for example ``runsc``; by default the engine's own choice."""
+
+    _engine: Engine | None = None
+    _container: Container | None = None
+    _bridge: Bridge | None = None
+    _ended: asyncio.Future[Exit] | None = None
+    _breach = ""
+    _memory_ran_out = 0
+    _uid: int | None = None
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._log = bytearray()
+
+    @property
+    def has_process(self) -> bool:
+        """Whether a kernel was launched and not cleaned up."""
+        return self._container is not None
+
+    async def launch(self) -> None:
+        """Make the container unless there is one, and start the kernel in it."""
+        if self._container is None:
+            self._refuse_what_cannot_be()
+            engine = self._engine = await asyncio.to_thread(docker_engine.connect)
+            self._bridged = self._choose(engine)
+            image = await asyncio.to_thread(images.built, engine, self.environment)
+            # a user that nobody has, or whose files the workspace's are; never one with rights
+            own = None if self._bridged or os.geteuid() == 0 else os.geteuid()
+            self._uid = 0x40000000 + secrets.randbelow(2**29) if own is None else None
+            options = self._options(self._uid if own is None else own)
+            limits = self.policy.limits
+            self._container = await Container.start(engine, image, str(self._there.python), limits, self.environment.name, **options)
+            if self._bridged:
+                await ContainerWorkspace(self._container).lay(self.workspace)
+        self._breach, self._ended = "", asyncio.get_running_loop().create_future()
+        report = await (self._start_bridged() if self._bridged else self._start_mounted())
+        self._say_what_stands(report)
+
+    def _refuse_what_cannot_be(self) -> None:
+        if self.mode not in MODES:
+            raise UsageError(f"there is no mode {self.mode!r} for Docker", hint=f"there are: {', '.join(MODES[1:])}")
+        if self.policy.network:
+            raise UsageError(
+                f"network {', '.join(self.policy.network)}: sandbox docker cannot let out to some hosts only, so it lets out to none",
+                hint="use sandbox local, or a policy without network",
+            )
+
+    def _choose(self, engine: Engine) -> bool:
+        """Return whether to take the bridge."""
+        # another runtime is a kernel of its own, whose sockets do not reach through a mount
+        bridged = self.mode == "bridged" or (not self.mode and bool(self.runtime or not engine.sees_this_machine))
+        if bridged and self.policy.grants:
+            named = ", ".join(str(grant.host) for grant in self.policy.grants)
+            raise UsageError(f"{named}: a container in mode bridged cannot see folders of this machine", hint="put them into the workspace")
+        return bridged
+
+    @property
+    def _there(self) -> Environment:
+        """The environment as it is in the image."""
+        return replace(self.environment, prefix=Path(images.PREFIX))
+
+    def _options(self, user: int) -> dict[str, Any]:
+        from docker.types import DeviceRequest, Mount
+
+        own = f"{user}:{user}" if self._uid is not None else f"{user}:{os.getegid()}"
+        options: dict[str, Any] = {"user": own, "tmpfs": {}, "mounts": []}
+        for name in self.policy.hide:
+            options["tmpfs"][str(self._there.site_packages / name)] = "ro,size=4k,mode=0555"
+        if self._bridged:
+            room = f"rw,nosuid,nodev,exec,mode=0700,uid={user},gid={user},size={self.policy.limits.workspace_bytes}"
+            options["tmpfs"][WORKSPACE] = room
+        else:
+            shown = [(grant.host, grant.inside, grant.writable) for grant in self.policy.grants]
+            shown += [(self.workspace, WORKSPACE, True), (self.connection_file.parent, CONNECTION, True)]
+            options["mounts"] = [
+                Mount(inside, str(host.resolve()), type="bind", read_only=not writable) for host, inside, writable in shown
+            ]
+        if self.runtime:
+            options["runtime"] = self.runtime
+        if self.policy.gpu:
+            options["device_requests"] = [DeviceRequest(count=-1, capabilities=[["gpu"]])]
+        return options
+
+    def _kernel(self, connection_file: str, *writable: str) -> list[str]:
+        lent = [grant.inside for grant in self.policy.grants if grant.writable]
+        return walls.launch(
+            "kernel.py",
+            [connection_file],
+            WORKSPACE,
+            self._there,
+            self.policy.limits,
+            PROGRAMS,
+            own_user=self._uid is not None,
+            # all of it is the image and what was lent; what the kernel may not read belongs to root
+            readable=["/"],
+            writable=[WORKSPACE, *writable, *lent, *walls.WRITABLE],
+        )
+
+    async def _start_mounted(self) -> str:
+        """Start the kernel on the sockets that are mounted, and return what it reports of its walls."""
+        assert self._container is not None
+        self.write_inside(CONNECTION)
+        connection = self.connection_file.parent
+        if self._uid is not None:
+            await asyncio.to_thread(give, [connection, self.workspace], self._uid)
+        report: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        said = bytearray()
+
+        async def hear(number: int, data: bytes) -> None:
+            if number != STDOUT:
+                self._keep(data)
+            elif not report.done():
+                said.extend(data)
+                if b"\n" in said or len(said) > _MOST_WORDS:
+                    report.set_result(said.decode(errors="replace"))
+
+        argv = self._kernel(f"{CONNECTION}/{INSIDE_FILE}", CONNECTION)
+        program = await self._container.run(argv, hear, environ=inside_environ(self._there, WORKSPACE), listens=False)
+        self._tasks.append(asyncio.create_task(self._bury(program)))
+        self._tasks.append(asyncio.create_task(self._watch([self.workspace, connection])))
+        assert self._ended is not None
+        waiting: list[asyncio.Future[Any]] = [report, self._ended]
+        await asyncio.wait(waiting, timeout=_READY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if report.done():
+            return report.result()
+        raise SandboxError(f"the kernel did not start: {self.why_dead() or f'{_READY_SECONDS:.0f} s passed'}")
+
+    async def _start_bridged(self) -> str:
+        """Start the kernel and the far end of the bridge to it, and return what the kernel reports of its walls."""
+        assert self._container is not None
+
+        async def send(data: bytes) -> None:
+            await program.stream.send(data)
+
+        async def hear(number: int, data: bytes) -> None:
+            if number == STDOUT:
+                await bridge.feed(data)
+            else:
+                self._keep(data)
+
+        bridge = self._bridge = Bridge(self.parent.get_connection_info(), send)
+        # a new one each time: the last kernel may have left anything in its own
+        sockets = f"/tmp/{secrets.token_hex(4)}"  # noqa: S108 - the sandbox's own
+        config = bridge.config(self._kernel(f"{sockets}/kernel.json", sockets), inside_environ(self._there, WORKSPACE), sockets)
+        program = await self._container.run([str(self._there.python), "-I", str(PROGRAMS / "bridge.py"), config], hear)
+        self._tasks.append(asyncio.create_task(self._bury(program)))
+        return (await bridge.start(_READY_SECONDS)).report
+
+    def _keep(self, data: bytes) -> None:
+        self._log += data
+        del self._log[:-_MOST_WORDS]
+
+    def _say_what_stands(self, report: str) -> None:
+        assert self._engine is not None
+        inner: dict[str, list[str]] = {}
+        with contextlib.suppress(ValueError):
+            inner = json.loads(report)
+        facts = self._engine.facts
+        self.walls = [
+            f"docker{f' ({self.runtime})' if self.runtime else ''}: process, network, mount, IPC and host name namespaces",
+            "read-only root, no capabilities, no new privileges, unprivileged user",
+            "network: none",
+        ]
+        self.missing = []
+        for stands, wall, without in (
+            (facts.get("MemoryLimit") and facts.get("PidsLimit"), "cgroup: memory and processes", "the engine cannot limit them"),
+            (facts.get("CpuCfsQuota"), "cgroup: processors", "the engine cannot limit them"),
+            (self._engine.has("seccomp"), "the engine's system call filter", "the engine has none"),
+            (self._bridged, "workspace: in memory of its own, with a size", "its size is watched twice a second, from outside"),
+        ):
+            if stands:
+                self.walls.append(wall)
+            else:
+                self.missing.append(f"{wall}: {without}")
+        self.walls += inner.get("walls", [])
+        self.missing += inner.get("missing", [] if inner else ["inner walls: the kernel did not report them"])
+
+    async def _bury(self, program: Program) -> None:
+        """Note how the kernel ended, once all it left behind is dead."""
+        assert self._container is not None and self._ended is not None
+        code = await program.wait()
+        ran_out, before = await self._container.quiet(), self._memory_ran_out
+        self._memory_ran_out = ran_out
+        if ran_out > before and not self._breach:
+            self._breach = f"memory limit of {self.policy.limits.memory} bytes"
+        ended = self._bridge.exit if self._bridge is not None else None
+        if ended is None:
+            log = self._log.decode(errors="replace")
+            ended = Exit(code and (128 - code if code > 128 else code), log if code is not None else "the container ended")
+        if self._bridge is not None:
+            self._bridge.lost(words(ended))
+        self._ended.set_result(ended)
+
+    async def _watch(self, folders: list[Path]) -> None:
+        """Kill the kernel when the folders it can write on this machine's disk have outgrown their limit."""
+        assert self._container is not None and self._ended is not None
+        most = self.policy.limits.workspace_bytes
+        # where they are full from the start, a little is allowed on top, so that something can be deleted
+        most = max(most, await asyncio.to_thread(self._used, folders, most) + most // 8)
+        while not self._ended.done():
+            if await asyncio.to_thread(self._used, folders, most) > most:
+                self._breach = f"workspace limit of {self.policy.limits.workspace_bytes} bytes"
+                await self._container.quiet()
+                return
+            await asyncio.sleep(_WATCH_SECONDS)
+
+    def _used(self, folders: list[Path], enough: int) -> int:
+        assert self._container is not None
+        unlinked = unlinked_size(self._container.processes(), self.workspace.stat().st_dev)
+        return unlinked + sum(folder_size(folder, enough) for folder in folders)
+
+    async def poll(self) -> int | None:
+        """Return None while the kernel runs."""
+        if self._ended is None:
+            return 0
+        return _code(self._ended.result()) if self._ended.done() else None
+
+    async def wait(self) -> int | None:
+        """Wait for the kernel to end."""
+        return 0 if self._ended is None else _code(await asyncio.shield(self._ended))
+
+    def why_dead(self) -> str:
+        """Return why the kernel ended; empty while it lives."""
+        if self._ended is None or not self._ended.done():
+            return ""
+        return self._breach or words(self._ended.result())
+
+    async def kill(self, restart: bool = False) -> None:  # noqa: ARG002 - the contract of jupyter_client
+        """Kill the kernel and all it started, and wait until it is gone."""
+        if self._container is not None and self._tasks:
+            await self._container.quiet()
+            await asyncio.gather(*self._tasks)
+            self._tasks.clear()
+        if self._bridge is not None:
+            await self._bridge.close()
+            self._bridge = None
+
+    async def cleanup(self, restart: bool = False) -> None:
+        """Kill the kernel and, unless another is to be started in it, remove the container."""
+        await super().cleanup(restart)
+        if restart:
+            return
+        container, self._container = self._container, None
+        engine, self._engine = self._engine, None
+        if container is not None:
+            await container.remove()
+        if engine is not None:
+            await asyncio.to_thread(engine.client.close)
+        self._ended = None
+
+    @property
+    def _files(self) -> ContainerWorkspace | None:
+        """The workspace in the container; None where it is a folder of this machine."""
+        return ContainerWorkspace(self._container) if self._container is not None and self._bridged else None
+
+    async def put(self, path: str, data: bytes) -> None:
+        """Write a file of the workspace, with the folders above it."""
+        await (super().put(path, data) if (there := self._files) is None else there.put(path, data))
+
+    async def get(self, path: str, *, most: int = files.MOST) -> bytes:
+        """Return a file of the workspace; links are not followed."""
+        return await (super().get(path, most=most) if (there := self._files) is None else there.get(path, most=most))
+
+    async def entries(self, path: str = ".") -> list[Entry]:
+        """Return what is in a folder of the workspace, sorted by name."""
+        return await (super().entries(path) if (there := self._files) is None else there.entries(path))
+
+    async def collect(self) -> None:
+        """Bring the agent's files back into :attr:`workspace`; what is hostile about them stays behind.
+
+        Raises
+        ------
+        SandboxError
+            If the container is gone, or its files are more than the limits allow; then :attr:`workspace` is as it was.
+        """
+        if (there := self._files) is not None:
+            await there.collect(self.workspace, most=self.policy.limits.workspace_bytes)
+
+
+def _code(ended: Exit) -> int:
+    """Return an exit code; 1 where nobody could tell it."""
+    return 1 if ended.code is None else ended.code
