@@ -92,13 +92,17 @@ class Program:
         """Wait until it ends and return its exit code; None where the container is gone."""
         await self.stream.over()
         self.stream.close()
-        with contextlib.suppress(SandboxError):
+        pause = 0.01
+        try:
             with asked("learn how a program in a container ended"):
                 while (found := await asyncio.to_thread(self.engine.client.api.exec_inspect, self.name))["Running"]:
-                    await asyncio.sleep(0.01)
-            code: int | None = found["ExitCode"]
-            return code
-        return None
+                    # most have ended with their output; one that only closed it may go on for long
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, 1)
+        except SandboxError:
+            return None
+        code: int | None = found["ExitCode"]
+        return code
 
 
 @dataclass
@@ -197,9 +201,7 @@ class Container:
             answer.cancel()
             over.cancel()
 
-    async def run(
-        self, argv: Sequence[str], hear: Hear, *, environ: Mapping[str, str] | None = None, listens: bool = True
-    ) -> Program:
+    async def run(self, argv: Sequence[str], hear: Hear, *, environ: Mapping[str, str] | None = None, listens: bool = True) -> Program:
         """Start a program beside the first process.
 
         Parameters

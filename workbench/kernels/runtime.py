@@ -60,9 +60,8 @@ def alive(name: str) -> bool:
     # a lock would make the folder anew
     if Path(name).name != name or not path.is_dir():
         return False
-    with contextlib.suppress(Timeout, OSError):
-        with FileLock(path / _LOCK, timeout=0):
-            return False
+    with contextlib.suppress(Timeout, OSError), FileLock(path / _LOCK, timeout=0):
+        return False
     return True
 
 

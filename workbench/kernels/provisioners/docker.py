@@ -52,7 +52,9 @@ class DockerProvisioner(SandboxProvisioner):
     _ended: asyncio.Future[Exit] | None = None
     _breach = ""
     _memory_ran_out = 0
-    _uid: int | None = None
+    _bridged = False
+    _nobody = True
+    _uid = 0
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -71,10 +73,10 @@ class DockerProvisioner(SandboxProvisioner):
             engine = self._engine = await asyncio.to_thread(docker_engine.connect)
             self._bridged = self._choose(engine)
             image = await asyncio.to_thread(images.built, engine, self.environment)
-            # a user that nobody has, or whose files the workspace's are; never one with rights
-            own = None if self._bridged or os.geteuid() == 0 else os.geteuid()
-            self._uid = 0x40000000 + secrets.randbelow(2**29) if own is None else None
-            options = self._options(self._uid if own is None else own)
+            # a user that nobody has; or the one to whom the workspace belongs, where that one cannot give it away
+            self._nobody = self._bridged or os.geteuid() == 0
+            self._uid = 0x40000000 + secrets.randbelow(2**29) if self._nobody else os.geteuid()
+            options = self._options()
             limits = self.policy.limits
             self._container = await Container.start(engine, image, str(self._there.python), limits, self.environment.name, **options)
             if self._bridged:
@@ -104,17 +106,18 @@ class DockerProvisioner(SandboxProvisioner):
     @property
     def _there(self) -> Environment:
         """The environment as it is in the image."""
-        return replace(self.environment, prefix=Path(images.PREFIX))
+        built: Environment = self.environment
+        return replace(built, prefix=Path(images.PREFIX))
 
-    def _options(self, user: int) -> dict[str, Any]:
+    def _options(self) -> dict[str, Any]:
         from docker.types import DeviceRequest, Mount
 
-        own = f"{user}:{user}" if self._uid is not None else f"{user}:{os.getegid()}"
-        options: dict[str, Any] = {"user": own, "tmpfs": {}, "mounts": []}
+        group = self._uid if self._nobody else os.getegid()
+        options: dict[str, Any] = {"user": f"{self._uid}:{group}", "tmpfs": {}, "mounts": []}
         for name in self.policy.hide:
             options["tmpfs"][str(self._there.site_packages / name)] = "ro,size=4k,mode=0555"
         if self._bridged:
-            room = f"rw,nosuid,nodev,exec,mode=0700,uid={user},gid={user},size={self.policy.limits.workspace_bytes}"
+            room = f"rw,nosuid,nodev,exec,mode=0700,uid={self._uid},gid={group},size={self.policy.limits.workspace_bytes}"
             options["tmpfs"][WORKSPACE] = room
         else:
             shown = [(grant.host, grant.inside, grant.writable) for grant in self.policy.grants]
@@ -137,7 +140,7 @@ class DockerProvisioner(SandboxProvisioner):
             self._there,
             self.policy.limits,
             PROGRAMS,
-            own_user=self._uid is not None,
+            own_user=self._nobody,
             # all of it is the image and what was lent; what the kernel may not read belongs to root
             readable=["/"],
             writable=[WORKSPACE, *writable, *lent, *walls.WRITABLE],
@@ -148,7 +151,7 @@ class DockerProvisioner(SandboxProvisioner):
         assert self._container is not None
         self.write_inside(CONNECTION)
         connection = self.connection_file.parent
-        if self._uid is not None:
+        if self._nobody:
             await asyncio.to_thread(give, [connection, self.workspace], self._uid)
         report: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         said = bytearray()
@@ -249,7 +252,7 @@ class DockerProvisioner(SandboxProvisioner):
                 self._breach = f"workspace limit of {self.policy.limits.workspace_bytes} bytes"
                 await self._container.quiet()
                 return
-            await asyncio.sleep(_WATCH_SECONDS)
+            await asyncio.wait({self._ended}, timeout=_WATCH_SECONDS)
 
     def _used(self, folders: list[Path], enough: int) -> int:
         assert self._container is not None
