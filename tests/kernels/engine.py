@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import fcntl
 import functools
+import hashlib
 import os
 import re
 import shutil
@@ -24,14 +25,17 @@ from pathlib import Path
 
 import docker
 
-BASE = "workbench-tests/base:1"
-"""An image with this machine's Python."""
+BASE = f"workbench-tests/base:{hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]}"
+"""An image with this machine's Python, named by what makes it."""
 PR_SET_PDEATHSIG = 1
 _HELD = "held"
 _NO_ENGINE = "NO WALLS of Docker on this machine"
 _START_SECONDS = 60
 _ROOM_BYTES = 6 * 2**30
-_PROGRAMS = ("sh", "cat", "chmod", "cp", "env", "head", "id", "ln", "ls", "mkdir", "mkfifo", "mknod", "mount", "ps", "rm", "sleep", "tar")
+_PROGRAMS = (
+    *("sh", "cat", "chmod", "cp", "dirname", "env", "head", "id", "ln", "ls", "mkdir", "mkfifo", "mknod", "mount", "ps", "realpath"),
+    *("rm", "sleep", "tar"),
+)
 # what packages from an index may take for granted (the manylinux policy), beside what Python itself needs
 _LIBRARIES = ("libstdc++.so.6", "libgcc_s.so.1", "libm.so.6", "librt.so.1", "libpthread.so.0", "libdl.so.2", "libutil.so.1")
 _LEFT_OUT = {"test", "tests", "site-packages", "idlelib", "tkinter", "turtledemo", "lib2to3", "pydoc_data"}

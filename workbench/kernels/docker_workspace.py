@@ -29,6 +29,16 @@ _FIRST = 'size=$1; shift; head -c "$size" | "$@"'
 _PACK = f'chmod -R u+rwX "{WORKSPACE}"; exec tar -cSf - --one-file-system -C "{WORKSPACE}" .'
 
 
+def room(user: int, group: int, most: int) -> str:
+    """Return the options of a file system in memory that holds a workspace of at most ``most`` bytes."""
+    return f"rw,nosuid,nodev,exec,mode=0700,uid={user},gid={group},size={most},nr_inodes={_extra(most) // 4096}"
+
+
+def _extra(most: int) -> int:
+    """Return what names may come to, at a block each, beside what is in the files."""
+    return most // 4
+
+
 class ContainerWorkspace:
     """The workspace in one container.
 
@@ -49,12 +59,15 @@ class ContainerWorkspace:
             await self._run(unpack, io.BytesIO(), 0, given=packed)
 
     async def collect(self, workspace: Path, *, most: int) -> None:
-        """Replace the files of ``workspace`` by the container's, as :func:`workbench.kernels.archive.unpack` does."""
+        """Replace the files of ``workspace`` by the container's, as :func:`workbench.kernels.archive.unpack` does.
+
+        All that fits into a file system of ``most`` bytes made with :func:`room` comes back, unless it was full of holes.
+        """
         with tempfile.TemporaryFile() as packed:
             # names and padding come on top of what is in the files, which is counted when it is unpacked
             await self._run(["/bin/sh", "-c", _PACK], packed, 2 * most + 2**20)
             packed.seek(0)
-            await asyncio.to_thread(archive.unpack, packed, workspace, most=most)
+            await asyncio.to_thread(archive.unpack, packed, workspace, most=most + _extra(most))
 
     async def put(self, path: str, data: bytes) -> None:
         """Write a file, with the folders above it; a link in its place is replaced."""

@@ -45,8 +45,8 @@ FROM {{ base }}
 USER root
 RUN apt-get update && apt-get install -y --no-install-recommends {{ system | join(" ") }} && rm -rf /var/lib/apt/lists/*
 {% endif %}
-ADD environment.tar {{ prefix }}/
 RUN ["python3", "-c", {{ check | tojson }}, "{{ python }}", "{{ prefix }}"]
+ADD environment.tar {{ prefix }}/
 COPY inside {{ programs }}
 """
 

@@ -14,7 +14,7 @@ from typing import Any
 from traitlets import Unicode
 
 from workbench.errors import SandboxError, UsageError
-from workbench.kernels import docker_engine, files, images, walls
+from workbench.kernels import docker_engine, docker_workspace, files, images, walls
 from workbench.kernels.bridge import Bridge, Exit, words
 from workbench.kernels.containers import STDOUT, Container, Program
 from workbench.kernels.docker_engine import Engine
@@ -117,8 +117,7 @@ class DockerProvisioner(SandboxProvisioner):
         for name in self.policy.hide:
             options["tmpfs"][str(self._there.site_packages / name)] = "ro,size=4k,mode=0555"
         if self._bridged:
-            room = f"rw,nosuid,nodev,exec,mode=0700,uid={self._uid},gid={group},size={self.policy.limits.workspace_bytes}"
-            options["tmpfs"][WORKSPACE] = room
+            options["tmpfs"][WORKSPACE] = docker_workspace.room(self._uid, group, self.policy.limits.workspace_bytes)
         else:
             shown = [(grant.host, grant.inside, grant.writable) for grant in self.policy.grants]
             shown += [(self.workspace, WORKSPACE, True), (self.connection_file.parent, CONNECTION, True)]
@@ -208,11 +207,12 @@ class DockerProvisioner(SandboxProvisioner):
         facts = self._engine.facts
         self.walls = [
             f"docker{f' ({self.runtime})' if self.runtime else ''}: process, network, mount, IPC and host name namespaces",
-            "read-only root, no capabilities, no new privileges, unprivileged user",
+            "read-only root, no capabilities, no new privileges",
             "network: none",
         ]
         self.missing = []
         for stands, wall, without in (
+            (self._nobody, "unprivileged user", "it has your user's number, as the workspace is yours"),
             (facts.get("MemoryLimit") and facts.get("PidsLimit"), "cgroup: memory and processes", "the engine cannot limit them"),
             (facts.get("CpuCfsQuota"), "cgroup: processors", "the engine cannot limit them"),
             (self._engine.has("seccomp"), "the engine's system call filter", "the engine has none"),
