@@ -52,9 +52,10 @@ def test_the_name_says_what_is_in_it(environment: Environment, tmp_path: Path, m
     other = tmp_path / "other.lock"
     other.write_bytes(environment.lock.read_bytes() + b"\n# other\n")
     names = {name, images.name(replace(environment, lock=other)), images.name(replace(environment, name="python-other"))}
+    names.add(images.name(replace(environment, system=("graphviz",))))
     monkeypatch.setenv("WORKBENCH_DOCKER_BASE", "debian")
     names.add(images.name(environment))
-    assert len(names) == 4
+    assert len(names) == 5
     # where the environment would be built on this machine says nothing about the image
     monkeypatch.delenv("WORKBENCH_DOCKER_BASE")
     assert images.name(replace(environment, prefix=tmp_path, hash="other")) == name
@@ -104,7 +105,7 @@ async def test_what_cannot_be_built_is_told_and_leaves_nothing(
             await images.build(environment)
     with monkeypatch.context() as patch:
         patch.setattr(images, "_PLATFORMS", {"s390x": ""})
-        patch.setattr(images, "dockerfile", lambda: "another")
+        patch.setattr(images, "dockerfile", lambda system: "another")
         with pytest.raises(SandboxError, match="no packages are locked for an engine on"):
             await images.build(environment)
     lock = tmp_path / "wrong.lock"

@@ -261,7 +261,7 @@ def _hardened(limits: Limits) -> dict[str, Any]:
         "memswap_limit": limits.memory,
         # the first process, and the shell that starts a program, are not the agent's
         "pids_limit": limits.processes + 8,
-        "nano_cpus": 10**9,
+        "nano_cpus": int(limits.cpus * 10**9),
         "auto_remove": True,
         "hostname": "sandbox",
         # messages of a kernel would fill the engine's disk

@@ -17,7 +17,8 @@ import jinja2
 from workbench.errors import SandboxError
 from workbench.kernels import docker_engine
 from workbench.kernels.docker_engine import Engine, asked
-from workbench.kernels.environments import Environment, uv
+from workbench.kernels.environments import Environment
+from workbench.kernels.installer import uv
 from workbench.kernels.view import INSIDE, PROGRAMS
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def name(environment: Environment) -> str:
     True
     """
     digest = hashlib.sha256(environment.lock.read_bytes())
-    digest.update(dockerfile().encode())
+    digest.update(dockerfile(environment.system).encode())
     for file in _programs():
         digest.update(f"\0{file.relative_to(INSIDE)}\0".encode() + file.read_bytes())
     return f"workbench/{environment.name}:{digest.hexdigest()[:16]}"
@@ -179,7 +180,7 @@ def _prepare(environment: Environment, context: Path, architecture: str) -> None
     with tarfile.open(context / "environment.tar", "w") as tar:
         tar.add(tree, ".", filter=_everybodys)
     shutil.rmtree(tree)
-    (context / "Dockerfile").write_text(dockerfile())
+    (context / "Dockerfile").write_text(dockerfile(environment.system))
 
 
 def _everybodys(member: tarfile.TarInfo) -> tarfile.TarInfo:

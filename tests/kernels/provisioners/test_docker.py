@@ -76,7 +76,7 @@ async def value_of(session: KernelSession, code: str) -> Any:
 class TestWalls:
     @BOTH
     async def test_the_container_is_hardened_and_the_session_says_so(self, opened: Opener, engine: docker.DockerClient, mode: str) -> None:
-        limits = Limits(memory=600 * 2**20, processes=50)
+        limits = Limits(memory=600 * 2**20, processes=50, cpus=0.5)
         session = await opened(mode, policy=Policy(limits=limits))
         (found,) = containers(engine)
         seen = engine.api.inspect_container(found)
@@ -84,7 +84,7 @@ class TestWalls:
         assert (host["NetworkMode"], host["CapDrop"], host["CapAdd"], host["Privileged"]) == ("none", ["ALL"], None, False)
         assert (host["ReadonlyRootfs"], host["IpcMode"], host["PidMode"], host["UsernsMode"]) == (True, "private", "", "")
         assert host["SecurityOpt"] == ["no-new-privileges:true"]
-        assert (host["Memory"], host["MemorySwap"], host["NanoCpus"]) == (limits.memory, limits.memory, 10**9)
+        assert (host["Memory"], host["MemorySwap"], host["NanoCpus"]) == (limits.memory, limits.memory, 5 * 10**8)
         assert limits.processes <= host["PidsLimit"] < limits.processes + 16
         assert (host["AutoRemove"], host["LogConfig"]["Type"]) == (True, "none")
         assert int(seen["Config"]["User"].split(":")[0]) >= 0x40000000

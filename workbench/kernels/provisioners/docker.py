@@ -53,6 +53,8 @@ class DockerProvisioner(SandboxProvisioner):
     _breach = ""
     _memory_ran_out = 0
     _bridged = False
+    _furnished = False
+    """Whether the container holds the workspace, so that it is to come back."""
     _nobody = True
     _uid = 0
 
@@ -81,6 +83,7 @@ class DockerProvisioner(SandboxProvisioner):
             self._container = await Container.start(engine, image, str(self._there.python), limits, self.environment.name, **options)
             if self._bridged:
                 await ContainerWorkspace(self._container).lay(self.workspace)
+                self._furnished = True
         self._breach, self._ended = "", asyncio.get_running_loop().create_future()
         report = await (self._start_bridged() if self._bridged else self._start_mounted())
         self._say_what_stands(report)
@@ -214,7 +217,7 @@ class DockerProvisioner(SandboxProvisioner):
         for stands, wall, without in (
             (self._nobody, "unprivileged user", "it has your user's number, as the workspace is yours"),
             (facts.get("MemoryLimit") and facts.get("PidsLimit"), "cgroup: memory and processes", "the engine cannot limit them"),
-            (facts.get("CpuCfsQuota"), "cgroup: processors", "the engine cannot limit them"),
+            (facts.get("CpuCfsQuota"), "cgroup: processor share", "the engine cannot limit them"),
             (self._engine.has("seccomp"), "the engine's system call filter", "the engine has none"),
             (self._bridged, "workspace: in memory of its own, with a size", "its size is watched twice a second, from outside"),
         ):
@@ -287,21 +290,34 @@ class DockerProvisioner(SandboxProvisioner):
 
     async def cleanup(self, restart: bool = False) -> None:
         """Kill the kernel and, unless another is to be started in it, remove the container."""
-        await super().cleanup(restart)
-        if restart:
-            return
+        try:
+            await super().cleanup(restart)
+        finally:
+            if not restart:
+                await self._leave()
+
+    async def _leave(self) -> None:
         container, self._container = self._container, None
         engine, self._engine = self._engine, None
-        if container is not None:
-            await container.remove()
-        if engine is not None:
-            await asyncio.to_thread(engine.client.close)
-        self._ended = None
+        self._ended, self._furnished = None, False
+        try:
+            if container is not None:
+                await container.remove()
+        finally:
+            if engine is not None:
+                await asyncio.to_thread(engine.client.close)
+
+    async def adopt(self) -> None:
+        """Give the kernel's user what was staged after the start, or bring it in."""
+        if (there := self._files) is not None:
+            await there.lay(self.workspace)
+        elif self._nobody:
+            await asyncio.to_thread(give, [self.workspace], self._uid)
 
     @property
     def _files(self) -> ContainerWorkspace | None:
-        """The workspace in the container; None where it is a folder of this machine."""
-        return ContainerWorkspace(self._container) if self._container is not None and self._bridged else None
+        """The workspace in the container; None where it is no other than the folder of this machine."""
+        return ContainerWorkspace(self._container) if self._container is not None and self._furnished else None
 
     async def put(self, path: str, data: bytes) -> None:
         """Write a file of the workspace, with the folders above it."""
