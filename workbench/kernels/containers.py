@@ -228,14 +228,14 @@ class Container:
         name = api.exec_create(self.name, ["/bin/sh", "-c", script, "sh", *argv], stdin=True, environment=environ)["Id"]
         return name, api.exec_start(name, socket=True)
 
-    async def quiet(self) -> int:
-        """Kill everything in it but its first process; return how often memory ran out in its life."""
+    async def quiet(self) -> int | None:
+        """Kill everything in it but its first process; return how often memory ran out in its life, or None where it has ended."""
         with contextlib.suppress(OSError):
             await self._held.send(b"quiet\n")
             if (answer := await self._answer()) is not None:
                 return int(answer["out_of_memory"])
         await self.remove()
-        return 0
+        return None
 
     async def remove(self) -> None:
         """Kill it with all that runs in it, and return once it is gone; safe to call twice."""

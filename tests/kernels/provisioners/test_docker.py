@@ -222,6 +222,17 @@ class TestEnds:
         await session.close()
         assert (containers(engine), folder.exists()) == ([], False)
 
+    @BOTH
+    async def test_a_restart_by_jupyter_keeps_the_files(self, opened: Opener, engine: docker.DockerClient, mode: str) -> None:
+        session = await opened(mode)
+        await session.execute("x = 1\nopen('kept', 'w').write('file')")
+        before = containers(engine)
+        channel = session._open
+        await channel._manager.restart_kernel(now=True)
+        await channel.connect()
+        assert await value_of(session, "'x' in globals(), open('kept').read()") == (False, "file")
+        assert len(containers(engine)) == 1 and containers(engine) != before
+
     async def test_cancelling_a_start_leaves_no_container(
         self, opened: Opener, engine: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -264,7 +275,7 @@ asyncio.run(main())
         owner.stdout.close()
         assert await eventually(lambda: not containers(engine, name))
 
-    def test_a_sweep_removes_what_dead_owners_left_and_nothing_else(self, engine: docker.DockerClient) -> None:
+    async def test_a_sweep_removes_what_dead_owners_left_and_nothing_else(self, engine: docker.DockerClient) -> None:
         image = images.name(environments.find("python-min"))
         mine = docker_engine.labels("python-min")
         dead = {**mine, "workbench.owner": "abcdef"}
@@ -273,7 +284,7 @@ asyncio.run(main())
             for labels in (mine, dead, {**dead, "workbench.root": "elsewhere:/tmp"}, {**dead, "workbench.owner": "../../etc"})
         ]
         try:
-            assert len(docker_engine.sweep()) == 2
+            assert len(await DockerProvisioner.sweep()) == 2
             left = [each.id for each in engine.containers.list(all=True, ignore_removed=True)]
             assert [container in left for container in made] == [True, False, True, False]
         finally:
@@ -323,16 +334,6 @@ class TestWorkspaceOverTheBridge:
         assert await session.get("deep/data") == data
         with pytest.raises(UsageError, match="more than 1000 bytes"):
             await session.provisioner.get("deep/data", most=1000)
-
-    async def test_another_kernel_in_the_same_container_finds_the_files(self, opened: Opener, engine: docker.DockerClient) -> None:
-        session = await opened("bridged")
-        await session.execute("x = 1\nopen('kept', 'w').write('file')")
-        before = containers(engine)
-        channel = session._open
-        await channel._manager.restart_kernel(now=True)
-        await channel.connect()
-        assert await value_of(session, "'x' in globals(), open('kept').read()") == (False, "file")
-        assert containers(engine) == before
 
 
 class TestBadInput:
@@ -389,7 +390,7 @@ class TestBadInput:
 def test_which_engines_see_this_machine(address: str, facts: dict[str, Any], mounted: bool) -> None:
     engine = docker_engine.Engine(docker.DockerClient, address, facts)
     assert engine.sees_this_machine is mounted
-    provisioner = DockerProvisioner()
+    provisioner = DockerProvisioner(environment=environments.find("python-min"))
     assert provisioner._choose(engine) is not mounted
     provisioner.runtime = "runsc"
     assert provisioner._choose(engine)

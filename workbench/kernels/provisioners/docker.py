@@ -30,6 +30,7 @@ from workbench.kernels.view import PROGRAMS, WORKSPACE, inside_environ
 MODES = ("", "mounted", "bridged")
 _READY_SECONDS = 60.0
 _WATCH_SECONDS = 0.5
+_SOCKETS = "/tmp/kernel"  # noqa: S108 - the sandbox's own
 _MOST_WORDS = 16 * 1024
 
 
@@ -51,7 +52,6 @@ class DockerProvisioner(SandboxProvisioner):
     _bridge: Bridge | None = None
     _ended: asyncio.Future[Exit] | None = None
     _breach = ""
-    _memory_ran_out = 0
     _bridged = False
     _furnished = False
     """Whether the container holds the workspace, so that it is to come back."""
@@ -64,27 +64,36 @@ class DockerProvisioner(SandboxProvisioner):
         self._log = bytearray()
 
     @property
+    def sandbox(self) -> str:
+        """The name of the sandbox, as ``--sandbox`` takes it."""
+        return "docker"
+
+    @property
     def has_process(self) -> bool:
         """Whether a kernel was launched and not cleaned up."""
         return self._container is not None
 
+    @classmethod
+    async def sweep(cls) -> list[str]:
+        """Remove the containers that dead processes of this machine left, and return their names."""
+        return await asyncio.to_thread(docker_engine.sweep)
+
     async def launch(self) -> None:
-        """Make the container unless there is one, and start the kernel in it."""
-        if self._container is None:
-            self._refuse_what_cannot_be()
-            engine = self._engine = await asyncio.to_thread(docker_engine.connect)
-            self._bridged = self._choose(engine)
-            image = await asyncio.to_thread(images.built, engine, self.environment)
-            # a user that nobody has; or the one to whom the workspace belongs, where that one cannot give it away
-            self._nobody = self._bridged or os.geteuid() == 0
-            self._uid = 0x40000000 + secrets.randbelow(2**29) if self._nobody else os.geteuid()
-            options = self._options()
-            limits = self.policy.limits
-            self._container = await Container.start(engine, image, str(self._there.python), limits, self.environment.name, **options)
-            if self._bridged:
-                await ContainerWorkspace(self._container).lay(self.workspace)
-                self._furnished = True
-        self._breach, self._ended = "", asyncio.get_running_loop().create_future()
+        """Make the container, and start the kernel in it."""
+        self._refuse_what_cannot_be()
+        engine = self._engine = await asyncio.to_thread(docker_engine.connect)
+        self._bridged = self._choose(engine)
+        image = await asyncio.to_thread(images.built, engine, self.environment)
+        # a user that nobody has; or the one to whom the workspace belongs, where that one cannot give it away
+        self._nobody = self._bridged or os.geteuid() == 0
+        self._uid = 0x40000000 + secrets.randbelow(2**29) if self._nobody else os.geteuid()
+        options = self._options()
+        limits = self.policy.limits
+        self._container = await Container.start(engine, image, str(self._there.python), limits, self.environment.name, **options)
+        if self._bridged:
+            await ContainerWorkspace(self._container).lay(self.workspace)
+            self._furnished = True
+        self._breach, self._log, self._ended = "", bytearray(), asyncio.get_running_loop().create_future()
         report = await (self._start_bridged() if self._bridged else self._start_mounted())
         self._say_what_stands(report)
 
@@ -191,9 +200,8 @@ class DockerProvisioner(SandboxProvisioner):
                 self._keep(data)
 
         bridge = self._bridge = Bridge(self.parent.get_connection_info(), send)
-        # a new one each time: the last kernel may have left anything in its own
-        sockets = f"/tmp/{secrets.token_hex(4)}"  # noqa: S108 - the sandbox's own
-        config = bridge.config(self._kernel(f"{sockets}/kernel.json", sockets), inside_environ(self._there, WORKSPACE), sockets)
+        argv = self._kernel(f"{_SOCKETS}/kernel.json", _SOCKETS)
+        config = bridge.config(argv, inside_environ(self._there, WORKSPACE), _SOCKETS)
         program = await self._container.run([str(self._there.python), "-I", str(PROGRAMS / "bridge.py"), config], hear)
         self._tasks.append(asyncio.create_task(self._bury(program)))
         return (await bridge.start(_READY_SECONDS)).report
@@ -232,14 +240,15 @@ class DockerProvisioner(SandboxProvisioner):
         """Note how the kernel ended, once all it left behind is dead."""
         assert self._container is not None and self._ended is not None
         code = await program.wait()
-        ran_out, before = await self._container.quiet(), self._memory_ran_out
-        self._memory_ran_out = ran_out
-        if ran_out > before and not self._breach:
+        ran_out = await self._container.quiet()
+        if ran_out and not self._breach:
             self._breach = f"memory limit of {self.policy.limits.memory} bytes"
         ended = self._bridge.exit if self._bridge is not None else None
-        if ended is None:
-            log = self._log.decode(errors="replace")
-            ended = Exit(code and (128 - code if code > 128 else code), log if code is not None else "the container ended")
+        if ran_out is None:
+            ended = Exit(None, "the container ended")
+        elif ended is None:
+            # a shell's way to say that a signal was it
+            ended = Exit(128 - code if code and code > 128 else code, self._log.decode(errors="replace"))
         if self._bridge is not None:
             self._bridge.lost(words(ended))
         self._ended.set_result(ended)
@@ -289,12 +298,11 @@ class DockerProvisioner(SandboxProvisioner):
             self._bridge = None
 
     async def cleanup(self, restart: bool = False) -> None:
-        """Kill the kernel and, unless another is to be started in it, remove the container."""
+        """Kill the kernel, bring its files back and remove the container."""
         try:
             await super().cleanup(restart)
         finally:
-            if not restart:
-                await self._leave()
+            await self._leave()
 
     async def _leave(self) -> None:
         container, self._container = self._container, None
