@@ -1,4 +1,4 @@
-"""A hardened container that lives as long as this process holds it, and the programs that run in it."""
+"""A container that lives as long as this process holds it, and the programs that run in it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ import psutil
 from workbench.errors import SandboxError
 from workbench.kernels import docker_engine, runtime
 from workbench.kernels.docker_engine import Engine, asked
-from workbench.kernels.limits import Limits
 from workbench.kernels.view import PROGRAMS
 
 STDOUT = 1
@@ -109,8 +108,8 @@ class Program:
 class Container:
     """A container whose first process is ``inside/hold.py``; it ends when this process does.
 
-    Guarantees: it has no network, no capabilities and cannot gain any; its root is read-only; memory, processes and
-    processors are limited; nothing is logged on the engine's disk; when :meth:`remove` has returned it is gone.
+    Guarantees: when this process is gone, so is the container, and all that ran in it; when :meth:`quiet` has returned,
+    nothing runs in it but its first process; when :meth:`remove` has, it is gone.
     """
 
     engine: Engine
@@ -124,17 +123,17 @@ class Container:
     _complaint: str = ""
 
     @classmethod
-    async def start(cls, engine: Engine, image: str, python: str, limits: Limits, environment: str, **options: Any) -> Container:
+    async def start(cls, engine: Engine, image: str, python: str, *arguments: str, **options: Any) -> Container:
         """Start a container; where that fails nothing stays.
 
         Parameters
         ----------
         python : str
             The interpreter in the image.
-        environment : str
-            Name of the environment, for its label.
+        arguments
+            For ``inside/hold.py``.
         options
-            More of docker-py's options: ``user``, ``mounts``, ``tmpfs``, ``runtime``, ``device_requests``.
+            Those of docker-py, as :func:`workbench.kernels.docker_walls.options` makes them.
 
         Raises
         ------
@@ -142,10 +141,8 @@ class Container:
             If the engine cannot.
         """
         container = cls(engine, f"workbench-{runtime.mine().name}-{secrets.token_hex(4)}", python)
-        merged = {**_hardened(limits), **options, "labels": docker_engine.labels(environment)}
-        merged["tmpfs"] = {**_hardened(limits)["tmpfs"], **options.get("tmpfs", {})}
         # what a thread has begun goes on, whoever has stopped to wait for it
-        work = asyncio.ensure_future(asyncio.to_thread(container._create, image, merged))
+        work = asyncio.ensure_future(asyncio.to_thread(container._create, image, arguments, options))
         try:
             with asked(f"start a container from the image {image}"):
                 connection = await asyncio.shield(work)
@@ -169,11 +166,10 @@ class Container:
                     found.append(pid)
         return found
 
-    def _create(self, image: str, options: dict[str, Any]) -> Any:
+    def _create(self, image: str, arguments: Sequence[str], options: dict[str, Any]) -> Any:
         api = self.engine.client.api
-        self.engine.client.containers.create(
-            image, [], name=self.name, entrypoint=[self.python, "-I", str(PROGRAMS / "hold.py")], stdin_open=True, **options
-        )
+        argv = [self.python, "-I", str(PROGRAMS / "hold.py"), *arguments]
+        self.engine.client.containers.create(image, [], name=self.name, entrypoint=argv, stdin_open=True, **options)
         connection = api.attach_socket(self.name, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
         try:
             api.start(self.name)
@@ -243,29 +239,3 @@ class Container:
             self._held.close()
         with asked(f"remove the container {self.name}"):
             await asyncio.shield(asyncio.to_thread(docker_engine.discard, self.engine, self.name))
-
-
-def _hardened(limits: Limits) -> dict[str, Any]:
-    """Return the options that every container has."""
-    room = f"rw,nosuid,nodev,exec,mode=1777,size={limits.scratch_bytes}"
-    return {
-        "network_mode": "none",
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges:true"],
-        "read_only": True,
-        "ipc_mode": "private",
-        "shm_size": limits.scratch_bytes,
-        "tmpfs": {"/tmp": room},  # noqa: S108 - the sandbox's own
-        "mem_limit": limits.memory,
-        # with swap; so there is none
-        "memswap_limit": limits.memory,
-        # the first process, and the shell that starts a program, are not the agent's
-        "pids_limit": limits.processes + 8,
-        "nano_cpus": int(limits.cpus * 10**9),
-        "auto_remove": True,
-        "hostname": "sandbox",
-        # messages of a kernel would fill the engine's disk
-        "log_config": {"type": "none", "config": {}},
-        # a proxy may name its user's password
-        "use_config_proxy": False,
-    }

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from workbench.errors import SandboxError, UsageError
 from workbench.kernels import archive, files
 from workbench.kernels.containers import STDOUT, Container
+from workbench.kernels.docker_walls import extra
 from workbench.kernels.files import Entry
 from workbench.kernels.view import PROGRAMS, WORKSPACE
 
@@ -27,16 +28,6 @@ _MOST_COMPLAINT = 2000
 _FIRST = 'size=$1; shift; head -c "$size" | "$@"'
 # what the agent has hidden from itself is shown again
 _PACK = f'chmod -R u+rwX "{WORKSPACE}"; exec tar -cSf - --one-file-system -C "{WORKSPACE}" .'
-
-
-def room(user: int, group: int, most: int) -> str:
-    """Return the options of a file system in memory that holds a workspace of at most ``most`` bytes."""
-    return f"rw,nosuid,nodev,exec,mode=0700,uid={user},gid={group},size={most},nr_inodes={_extra(most) // 4096}"
-
-
-def _extra(most: int) -> int:
-    """Return what names may come to, at a block each, beside what is in the files."""
-    return most // 4
 
 
 class ContainerWorkspace:
@@ -61,13 +52,13 @@ class ContainerWorkspace:
     async def collect(self, workspace: Path, *, most: int) -> None:
         """Replace the files of ``workspace`` by the container's, as :func:`workbench.kernels.archive.unpack` does.
 
-        All that fits into a file system of ``most`` bytes made with :func:`room` comes back, unless it was full of holes.
+        All that fits into a workspace in memory of ``most`` bytes comes back, unless it was full of holes.
         """
         with tempfile.TemporaryFile() as packed:
             # names and padding come on top of what is in the files, which is counted when it is unpacked
             await self._run(["/bin/sh", "-c", _PACK], packed, 2 * most + 2**20)
             packed.seek(0)
-            await asyncio.to_thread(archive.unpack, packed, workspace, most=most + _extra(most))
+            await asyncio.to_thread(archive.unpack, packed, workspace, most=most + extra(most))
 
     async def put(self, path: str, data: bytes) -> None:
         """Write a file, with the folders above it; a link in its place is replaced."""

@@ -141,6 +141,25 @@ class TestWalls:
         code = "import os, tornado\nos.listdir(os.path.join(os.path.dirname(os.path.dirname(tornado.__file__)), 'jedi'))"
         assert await value_of(session, code) == []
 
+    async def test_a_host_that_is_allowed_is_reached_and_no_other(self, opened: Opener) -> None:
+        async def hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(hello, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        session = await opened("mounted", policy=Policy(network=(f"localhost:{port}",)))
+        assert f"network: localhost:{port}" in session.walls
+        fetch = "import urllib.request\nurllib.request.urlopen('http://{}').read()"
+        assert await value_of(session, fetch.format(f"localhost:{port}")) == b"hello"
+        for other in ("localhost:1", "example.com"):
+            observation = await session.execute(fetch.format(other))
+            assert observation.error is not None and "403" in observation.error.value, told(observation)
+        assert await value_of(session, "import os\nos.listdir('/sys/class/net')") == ["lo"]
+        server.close()
+
 
 class TestLimits:
     @BOTH
@@ -362,7 +381,8 @@ class TestBadInput:
 
     async def test_what_docker_cannot_do(self, opened: Opener, engine: docker.DockerClient, tmp_path: Path) -> None:
         await self.refused(opened, engine, UsageError, "'sideways'", "mounted", mode="sideways")
-        await self.refused(opened, engine, UsageError, "pypi.org", "use sandbox local", policy=Policy(network=("pypi.org",)))
+        await self.refused(opened, engine, UsageError, "pypi.org", "this machine", mode="bridged", policy=Policy(network=("pypi.org",)))
+        await self.refused(opened, engine, UsageError, "no such host/", policy=Policy(network=("no such host/",)))
         await self.refused(
             opened, engine, UsageError, str(tmp_path), "workspace", mode="bridged", policy=Policy(grants=(Grant(tmp_path, "/data"),))
         )

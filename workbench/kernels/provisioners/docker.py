@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import os
 import secrets
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,22 +13,26 @@ from typing import Any
 from traitlets import Unicode
 
 from workbench.errors import SandboxError, UsageError
-from workbench.kernels import docker_engine, docker_workspace, files, images, walls
+from workbench.kernels import docker_engine, docker_walls, files, images, walls
+from workbench.kernels.allowlist import Allowlist
 from workbench.kernels.bridge import Bridge, Exit, words
 from workbench.kernels.containers import STDOUT, Container, Program
 from workbench.kernels.docker_engine import Engine
+from workbench.kernels.docker_walls import User
 from workbench.kernels.docker_workspace import ContainerWorkspace
 from workbench.kernels.environments import Environment
 from workbench.kernels.files import Entry
 from workbench.kernels.image import CONNECTION
+from workbench.kernels.network import Gate, proxy_environ
 from workbench.kernels.process import folder_size, unlinked_size
 from workbench.kernels.provisioners.base import INSIDE_FILE, SandboxProvisioner
 from workbench.kernels.provisioners.local import give
-from workbench.kernels.view import PROGRAMS, WORKSPACE, inside_environ
+from workbench.kernels.view import PROGRAMS, WORKSPACE, Mount, inside_environ
 
 MODES = ("", "mounted", "bridged")
 _READY_SECONDS = 60.0
 _WATCH_SECONDS = 0.5
+_GATE, _GATE_PORT = "gate", 3128
 _SOCKETS = "/tmp/kernel"  # noqa: S108 - the sandbox's own
 _MOST_WORDS = 16 * 1024
 
@@ -55,8 +58,8 @@ class DockerProvisioner(SandboxProvisioner):
     _bridged = False
     _furnished = False
     """Whether the container holds the workspace, so that it is to come back."""
-    _nobody = True
-    _uid = 0
+    _user: User
+    _gate: Gate | None = None
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -84,27 +87,20 @@ class DockerProvisioner(SandboxProvisioner):
         engine = self._engine = await asyncio.to_thread(docker_engine.connect)
         self._bridged = self._choose(engine)
         image = await asyncio.to_thread(images.built, engine, self.environment)
-        # a user that nobody has; or the one to whom the workspace belongs, where that one cannot give it away
-        self._nobody = self._bridged or os.geteuid() == 0
-        self._uid = 0x40000000 + secrets.randbelow(2**29) if self._nobody else os.geteuid()
-        options = self._options()
-        limits = self.policy.limits
-        self._container = await Container.start(engine, image, str(self._there.python), limits, self.environment.name, **options)
+        self._user = self._choose_user()
+        self._container = await self._start_container(engine, image)
         if self._bridged:
             await ContainerWorkspace(self._container).lay(self.workspace)
             self._furnished = True
         self._breach, self._log, self._ended = "", bytearray(), asyncio.get_running_loop().create_future()
         report = await (self._start_bridged() if self._bridged else self._start_mounted())
-        self._say_what_stands(report)
+        self.walls, self.missing = docker_walls.standing(
+            engine, self.policy, self._user, report, mounted=not self._bridged, runtime=self.runtime
+        )
 
     def _refuse_what_cannot_be(self) -> None:
         if self.mode not in MODES:
             raise UsageError(f"there is no mode {self.mode!r} for Docker", hint=f"there are: {', '.join(MODES[1:])}")
-        if self.policy.network:
-            raise UsageError(
-                f"network {', '.join(self.policy.network)}: sandbox docker cannot let out to some hosts only, so it lets out to none",
-                hint="use sandbox local, or a policy without network",
-            )
 
     def _choose(self, engine: Engine) -> bool:
         """Return whether to take the bridge."""
@@ -113,7 +109,19 @@ class DockerProvisioner(SandboxProvisioner):
         if bridged and self.policy.grants:
             named = ", ".join(str(grant.host) for grant in self.policy.grants)
             raise UsageError(f"{named}: a container in mode bridged cannot see folders of this machine", hint="put them into the workspace")
+        if bridged and self.policy.network:
+            named = ", ".join(self.policy.network)
+            raise UsageError(
+                f"{named}: a container in mode bridged has no way to hosts of your choice", hint="use an engine on this machine"
+            )
         return bridged
+
+    def _choose_user(self) -> User:
+        """Return a user that nobody has; or the one to whom the workspace belongs, where that one cannot give it away."""
+        if self._bridged or os.geteuid() == 0:
+            number = 0x40000000 + secrets.randbelow(2**29)
+            return User(number, number)
+        return User(os.geteuid(), os.getegid(), nobody=False)
 
     @property
     def _there(self) -> Environment:
@@ -121,26 +129,34 @@ class DockerProvisioner(SandboxProvisioner):
         built: Environment = self.environment
         return replace(built, prefix=Path(images.PREFIX))
 
-    def _options(self) -> dict[str, Any]:
-        from docker.types import DeviceRequest, Mount
-
-        group = self._uid if self._nobody else os.getegid()
-        options: dict[str, Any] = {"user": f"{self._uid}:{group}", "tmpfs": {}, "mounts": []}
-        for name in self.policy.hide:
-            options["tmpfs"][str(self._there.site_packages / name)] = "ro,size=4k,mode=0555"
+    async def _start_container(self, engine: Engine, image: str) -> Container:
+        python, there = str(self._there.python), self._there
         if self._bridged:
-            options["tmpfs"][WORKSPACE] = docker_workspace.room(self._uid, group, self.policy.limits.workspace_bytes)
-        else:
-            shown = [(grant.host, grant.inside, grant.writable) for grant in self.policy.grants]
-            shown += [(self.workspace, WORKSPACE, True), (self.connection_file.parent, CONNECTION, True)]
-            options["mounts"] = [
-                Mount(inside, str(host.resolve()), type="bind", read_only=not writable) for host, inside, writable in shown
-            ]
-        if self.runtime:
-            options["runtime"] = self.runtime
-        if self.policy.gpu:
-            options["device_requests"] = [DeviceRequest(count=-1, capabilities=[["gpu"]])]
-        return options
+            return await Container.start(engine, image, python, **docker_walls.options(there, self.policy, self._user, None, self.runtime))
+        connection = self.connection_file.parent
+        self.write_inside(CONNECTION)
+        mounts = [Mount(grant.host, grant.inside, grant.writable) for grant in self.policy.grants]
+        mounts += [Mount(self.workspace, WORKSPACE, writable=True), Mount(connection, CONNECTION, writable=True)]
+        options = docker_walls.options(there, self.policy, self._user, mounts, self.runtime)
+        if not self.policy.network:
+            await self._give([connection, self.workspace])
+            return await Container.start(engine, image, python, **options)
+        gate = Gate(Allowlist(self.policy.network))
+        with socket.socket(socket.AF_UNIX) as taking:
+            taking.bind(str(connection / _GATE))
+            taking.listen(1)
+            await self._give([connection, self.workspace])
+            container = await Container.start(engine, image, python, str(_GATE_PORT), f"{CONNECTION}/{_GATE}", **options)
+            # it has been there before it let the container be used
+            with taking.accept()[0] as giver:
+                _, (descriptor,), _, _ = socket.recv_fds(giver, 1, 1)
+        self._gate = gate
+        await gate.serve(socket.socket(fileno=descriptor))
+        return container
+
+    async def _give(self, folders: list[Path]) -> None:
+        if self._user.nobody:
+            await asyncio.to_thread(give, folders, self._user.uid)
 
     def _kernel(self, connection_file: str, *writable: str) -> list[str]:
         lent = [grant.inside for grant in self.policy.grants if grant.writable]
@@ -151,7 +167,7 @@ class DockerProvisioner(SandboxProvisioner):
             self._there,
             self.policy.limits,
             PROGRAMS,
-            own_user=self._nobody,
+            own_user=self._user.nobody,
             # all of it is the image and what was lent; what the kernel may not read belongs to root
             readable=["/"],
             writable=[WORKSPACE, *writable, *lent, *walls.WRITABLE],
@@ -160,10 +176,6 @@ class DockerProvisioner(SandboxProvisioner):
     async def _start_mounted(self) -> str:
         """Start the kernel on the sockets that are mounted, and return what it reports of its walls."""
         assert self._container is not None
-        self.write_inside(CONNECTION)
-        connection = self.connection_file.parent
-        if self._nobody:
-            await asyncio.to_thread(give, [connection, self.workspace], self._uid)
         report: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         said = bytearray()
 
@@ -176,9 +188,12 @@ class DockerProvisioner(SandboxProvisioner):
                     report.set_result(said.decode(errors="replace"))
 
         argv = self._kernel(f"{CONNECTION}/{INSIDE_FILE}", CONNECTION)
-        program = await self._container.run(argv, hear, environ=inside_environ(self._there, WORKSPACE), listens=False)
+        environ = inside_environ(self._there, WORKSPACE)
+        if self.policy.network:
+            environ |= proxy_environ(_GATE_PORT, Allowlist(self.policy.network))
+        program = await self._container.run(argv, hear, environ=environ, listens=False)
         self._tasks.append(asyncio.create_task(self._bury(program)))
-        self._tasks.append(asyncio.create_task(self._watch([self.workspace, connection])))
+        self._tasks.append(asyncio.create_task(self._watch([self.workspace, self.connection_file.parent])))
         assert self._ended is not None
         waiting: list[asyncio.Future[Any]] = [report, self._ended]
         await asyncio.wait(waiting, timeout=_READY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -209,32 +224,6 @@ class DockerProvisioner(SandboxProvisioner):
     def _keep(self, data: bytes) -> None:
         self._log += data
         del self._log[:-_MOST_WORDS]
-
-    def _say_what_stands(self, report: str) -> None:
-        assert self._engine is not None
-        inner: dict[str, list[str]] = {}
-        with contextlib.suppress(ValueError):
-            inner = json.loads(report)
-        facts = self._engine.facts
-        self.walls = [
-            f"docker{f' ({self.runtime})' if self.runtime else ''}: process, network, mount, IPC and host name namespaces",
-            "read-only root, no capabilities, no new privileges",
-            "network: none",
-        ]
-        self.missing = []
-        for stands, wall, without in (
-            (self._nobody, "unprivileged user", "it has your user's number, as the workspace is yours"),
-            (facts.get("MemoryLimit") and facts.get("PidsLimit"), "cgroup: memory and processes", "the engine cannot limit them"),
-            (facts.get("CpuCfsQuota"), "cgroup: processor share", "the engine cannot limit them"),
-            (self._engine.has("seccomp"), "the engine's system call filter", "the engine has none"),
-            (self._bridged, "workspace: in memory of its own, with a size", "its size is watched twice a second, from outside"),
-        ):
-            if stands:
-                self.walls.append(wall)
-            else:
-                self.missing.append(f"{wall}: {without}")
-        self.walls += inner.get("walls", [])
-        self.missing += inner.get("missing", [] if inner else ["inner walls: the kernel did not report them"])
 
     async def _bury(self, program: Program) -> None:
         """Note how the kernel ended, once all it left behind is dead."""
@@ -307,11 +296,14 @@ class DockerProvisioner(SandboxProvisioner):
     async def _leave(self) -> None:
         container, self._container = self._container, None
         engine, self._engine = self._engine, None
+        gate, self._gate = self._gate, None
         self._ended, self._furnished = None, False
         try:
             if container is not None:
                 await container.remove()
         finally:
+            if gate is not None:
+                await gate.close()
             if engine is not None:
                 await asyncio.to_thread(engine.client.close)
 
@@ -319,8 +311,8 @@ class DockerProvisioner(SandboxProvisioner):
         """Give the kernel's user what was staged after the start, or bring it in."""
         if (there := self._files) is not None:
             await there.lay(self.workspace)
-        elif self._nobody:
-            await asyncio.to_thread(give, [self.workspace], self._uid)
+        else:
+            await self._give([self.workspace])
 
     @property
     def _files(self) -> ContainerWorkspace | None:
