@@ -230,7 +230,9 @@ class Container:
             await self._held.send(b"quiet\n")
             if (answer := await self._answer()) is not None:
                 return int(answer["out_of_memory"])
-        await self.remove()
+        # an engine that cannot be asked any more is told of when the container is removed for good
+        with contextlib.suppress(SandboxError):
+            await self.remove()
         return None
 
     async def remove(self) -> None:

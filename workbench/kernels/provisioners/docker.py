@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import socket
@@ -60,6 +61,8 @@ class DockerProvisioner(SandboxProvisioner):
     """Whether the container holds the workspace, so that it is to come back."""
     _user: User
     _gate: Gate | None = None
+    _taking: socket.socket | None = None
+    """Where the container's first process gives away the socket that the gate serves."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -89,6 +92,8 @@ class DockerProvisioner(SandboxProvisioner):
         image = await asyncio.to_thread(images.built, engine, self.environment)
         self._user = self._choose_user()
         self._container = await self._start_container(engine, image)
+        if self._gate is not None:
+            await self._gate.serve(await asyncio.to_thread(self._take))
         if self._bridged:
             await ContainerWorkspace(self._container).lay(self.workspace)
             self._furnished = True
@@ -141,18 +146,19 @@ class DockerProvisioner(SandboxProvisioner):
         if not self.policy.network:
             await self._give([connection, self.workspace])
             return await Container.start(engine, image, python, **options)
-        gate = Gate(Allowlist(self.policy.network))
-        with socket.socket(socket.AF_UNIX) as taking:
-            taking.bind(str(connection / _GATE))
-            taking.listen(1)
-            await self._give([connection, self.workspace])
-            container = await Container.start(engine, image, python, str(_GATE_PORT), f"{CONNECTION}/{_GATE}", **options)
-            # it has been there before it let the container be used
-            with taking.accept()[0] as giver:
-                _, (descriptor,), _, _ = socket.recv_fds(giver, 1, 1)
-        self._gate = gate
-        await gate.serve(socket.socket(fileno=descriptor))
-        return container
+        self._gate, self._taking = Gate(Allowlist(self.policy.network)), socket.socket(socket.AF_UNIX)
+        self._taking.bind(str(connection / _GATE))
+        self._taking.listen(1)
+        await self._give([connection, self.workspace])
+        return await Container.start(engine, image, python, str(_GATE_PORT), f"{CONNECTION}/{_GATE}", **options)
+
+    def _take(self) -> socket.socket:
+        """Take over the socket that the container's first process has given away before it said anything."""
+        assert self._taking is not None
+        self._taking.settimeout(_READY_SECONDS)
+        with self._taking.accept()[0] as giver:
+            _, (descriptor,), _, _ = socket.recv_fds(giver, 1, 1)
+        return socket.socket(fileno=descriptor)
 
     async def _give(self, folders: list[Path]) -> None:
         if self._user.nobody:
@@ -257,8 +263,11 @@ class DockerProvisioner(SandboxProvisioner):
 
     def _used(self, folders: list[Path], enough: int) -> int:
         assert self._container is not None
-        unlinked = unlinked_size(self._container.processes(), self.workspace.stat().st_dev)
-        return unlinked + sum(folder_size(folder, enough) for folder in folders)
+        used = sum(folder_size(folder, enough) for folder in folders)
+        # whoever removes the workspace itself has nothing left to count
+        with contextlib.suppress(FileNotFoundError):
+            used += unlinked_size(self._container.processes(), self.workspace.stat().st_dev)
+        return used
 
     async def poll(self) -> int | None:
         """Return None while the kernel runs."""
@@ -297,6 +306,7 @@ class DockerProvisioner(SandboxProvisioner):
         container, self._container = self._container, None
         engine, self._engine = self._engine, None
         gate, self._gate = self._gate, None
+        taking, self._taking = self._taking, None
         self._ended, self._furnished = None, False
         try:
             if container is not None:
@@ -304,6 +314,8 @@ class DockerProvisioner(SandboxProvisioner):
         finally:
             if gate is not None:
                 await gate.close()
+            if taking is not None:
+                taking.close()
             if engine is not None:
                 await asyncio.to_thread(engine.client.close)
 
