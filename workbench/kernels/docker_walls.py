@@ -116,11 +116,13 @@ def standing(engine: Engine, policy: Policy, user: User, report: str, *, mounted
         f"network: {', '.join(policy.network) or 'none'}",
     ]
     missing = []
+    # a runtime of its own may leave these to its own ways, and does not tell
+    here, why = not runtime, f"up to the runtime {runtime}" if runtime else "the engine has none"
     for stands, wall, without in (
         (user.nobody, "unprivileged user", "it has your user's number, as the workspace is yours"),
-        (facts.get("MemoryLimit") and facts.get("PidsLimit"), "cgroup: memory and processes", "the engine cannot limit them"),
-        (facts.get("CpuCfsQuota"), "cgroup: processor share", "the engine cannot limit it"),
-        (engine.has("seccomp"), "the engine's system call filter", "the engine has none"),
+        (here and facts.get("MemoryLimit") and facts.get("PidsLimit"), "cgroup: memory and processes", why),
+        (here and facts.get("CpuCfsQuota"), "cgroup: processor share", why),
+        (here and engine.has("seccomp"), "the engine's system call filter", why),
         (not mounted, "workspace: in memory of its own, with a size", "its size is watched twice a second, from outside"),
     ):
         if stands:

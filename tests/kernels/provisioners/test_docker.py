@@ -21,6 +21,7 @@ import requests
 from workbench.errors import SandboxError, UsageError, WorkbenchError
 from workbench.kernels import docker_engine, environments, images, runtime
 from workbench.kernels.containers import Container
+from workbench.kernels.docker_walls import User, standing
 from workbench.kernels.environments import Environment
 from workbench.kernels.limits import Limits
 from workbench.kernels.policy import Grant, Policy
@@ -432,6 +433,25 @@ def test_which_engines_see_this_machine(address: str, facts: dict[str, Any], mou
     assert provisioner._choose(engine) is not mounted
     provisioner.runtime = "runsc"
     assert provisioner._choose(engine)
+
+
+@pytest.mark.parametrize(
+    ("facts", "runtime", "gone"),
+    [
+        ({"MemoryLimit": True, "PidsLimit": True, "CpuCfsQuota": True, "SecurityOptions": ["name=seccomp,profile=default"]}, "", []),
+        ({"MemoryLimit": False, "PidsLimit": True}, "", ["cgroup: memory", "cgroup: processor", "the engine's system call filter"]),
+        ({"MemoryLimit": True, "PidsLimit": True, "CpuCfsQuota": True}, "runsc", ["cgroup: memory", "cgroup: processor", "the engine's"]),
+    ],
+)
+def test_what_the_engine_does_not_hold_is_said(facts: dict[str, Any], runtime: str, gone: list[str]) -> None:
+    engine = docker_engine.Engine(docker.DockerClient, "unix:///s", facts)
+    report = '{"walls": ["rlimits"], "missing": ["landlock: too old"]}'
+    walls, missing = standing(engine, Policy(), User(5, 5), report, mounted=False, runtime=runtime)
+    assert "rlimits" in walls and "unprivileged user" in walls and missing[-1] == "landlock: too old"
+    assert len(missing) == len(gone) + 1
+    assert all(each.startswith(wall) for each, wall in zip(missing, gone, strict=False))
+    walls, missing = standing(engine, Policy(), User(5, 5, nobody=False), "garbage", mounted=True)
+    assert "unprivileged user" not in walls and missing[-1].startswith("inner walls")
 
 
 def test_the_environment_is_not_needed_on_this_machine(minimal: Environment) -> None:
