@@ -2,7 +2,7 @@
 # make test   sets everything up and runs the tests
 # Everything lives in .venv/ and in the user's cache; both commands are safe to repeat.
 
-.PHONY: demo test lint types check system engine clean
+.PHONY: demo test lint types check bench system engine clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -26,6 +26,10 @@ types: $(VENV)/.dev
 	$(BIN)/mypy
 
 check: test lint types
+
+bench: $(VENV)/.core
+	@$(BIN)/workbench environments build python-ds >/dev/null
+	$(BIN)/workbench bench kernels --write docs/performance.md $(ARGS)
 
 # What only the system's package manager can give. Without the rights to ask it, say what is missing and go on:
 # workbench doctor tells what protection is left, and a machine with none is refused at run time.

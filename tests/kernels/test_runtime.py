@@ -68,14 +68,14 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 def test_what_a_killed_process_left_is_removed_and_what_a_live_one_uses_is_not(root: Path, owner: Callable[..., Owner]) -> None:
     (dead, left), (live, used) = owner(), owner()
-    assert runtime.sweep() == 0
+    assert runtime.sweep() == []
     kill(dead)
     assert (left / "deep" / "file").exists()
-    assert runtime.sweep() == 1
+    assert runtime.sweep() == [left.parent.name]
     assert not left.parent.exists()
     assert (used / "deep" / "file").read_text() == "x"
     assert live.poll() is None
-    assert runtime.sweep() == 0
+    assert runtime.sweep() == []
 
 
 def test_a_new_process_removes_what_a_killed_one_left(root: Path, owner: Callable[..., Owner]) -> None:
@@ -110,7 +110,7 @@ sys.stdin.read()
     process, used = owner(code)
     assert process.poll() is None
     assert used.is_dir()
-    assert runtime.sweep() == 0
+    assert runtime.sweep() == []
 
 
 def test_many_processes_at_once_each_get_their_own(root: Path, owner: Callable[..., Owner]) -> None:
@@ -120,7 +120,7 @@ def test_many_processes_at_once_each_get_their_own(root: Path, owner: Callable[.
 
 
 def test_ones_own_folder_is_kept_by_a_sweep_and_private(own: Path) -> None:
-    assert runtime.sweep() == 0
+    assert runtime.sweep() == []
     assert own.is_dir()
     assert own.parent.stat().st_mode & 0o077 == 0  # what lies below is out of reach of others by that
     assert runtime.mine() == own

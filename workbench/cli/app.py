@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from workbench.cli import demo, doctor, environments, run, runs, tasks
+from workbench.cli import bench, demo, doctor, environments, kernels, run, runs, tasks
 
 app = typer.Typer(
     name="workbench",
@@ -20,6 +20,8 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(runs.app, name="runs")
 app.add_typer(environments.app, name="environments")
+app.add_typer(kernels.app, name="kernels")
+app.add_typer(bench.app, name="bench")
 
 
 @app.callback()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from workbench.errors import SandboxError
 from workbench.kernels.limits import Limits
 
+_DYING_SECONDS = 2.0
 _PERIOD = 100_000
 """Microseconds over which a share of the processors is measured out."""
 
@@ -104,14 +106,13 @@ class Cgroup:
 
     @staticmethod
     def sweep(prefix: str) -> None:
-        """Remove the empty groups whose names begin with ``prefix``: what a process that was killed left."""
+        """Remove the groups whose names begin with ``prefix``, and kill what is left in them: their owner is dead."""
         points, paths = _hierarchies(None, None)
         for controller, point in points.items():
             own = point / paths.get(controller, "")
             for parent in {own, own.parent} if own != point else {own}:
                 for folder in parent.glob(f"{prefix}*"):
-                    with contextlib.suppress(OSError):
-                        folder.rmdir()
+                    Cgroup([folder])._end()
 
     def entering(self, argv: list[str]) -> list[str]:
         """Return ``argv`` such that the process enters this group before it starts."""
@@ -152,23 +153,39 @@ class Cgroup:
         for folder in self.folders:
             with contextlib.suppress(OSError, ValueError):
                 found.update(int(line) for line in (folder / "cgroup.procs").read_text().split())
-        return sorted(found)
+        # one that cannot be seen from here has the number 0, which would be this process's own group
+        return sorted(found - {0})
 
     async def kill(self) -> None:
         """Kill every member, whoever its parents are, and wait until there are none."""
+        self._hold_still()
+        while self.members():
+            self._kill_members()
+            await asyncio.sleep(0.01)
+
+    def _end(self) -> None:
+        """Kill every member and remove the group; one whose members will not die is left."""
+        self._hold_still()
+        deadline = time.monotonic() + _DYING_SECONDS
+        while self.members() and time.monotonic() < deadline:
+            self._kill_members()
+            time.sleep(0.01)
+        self.remove()
+
+    def _hold_still(self) -> None:
         for folder in self.folders:
             for file, value in _BEFORE_DEATH.items():
                 with contextlib.suppress(OSError):
                     if (folder / file).exists():
                         (folder / file).write_text(value)
-        while members := self.members():
-            if (all_at_once := self.folders[0] / "cgroup.kill").exists():
-                all_at_once.write_text("1")
-            else:
-                for pid in members:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-            await asyncio.sleep(0.01)
+
+    def _kill_members(self) -> None:
+        if (all_at_once := self.folders[0] / "cgroup.kill").exists():
+            all_at_once.write_text("1")
+        else:
+            for pid in self.members():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def remove(self) -> None:
         """Remove the group; its processes must be gone."""

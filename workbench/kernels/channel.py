@@ -12,7 +12,7 @@ from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 
 from workbench.errors import SandboxError
-from workbench.kernels.collect import Collector
+from workbench.kernels.collect import ASKS_FOR_CHANGES, Collector
 from workbench.kernels.line import Line, LineClosed
 from workbench.kernels.provisioners.base import SandboxProvisioner
 
@@ -175,8 +175,8 @@ class Channel:
             # whoever waits for the cell to stop finds out that it does not
             return
 
-    async def run(self, code: str, collector: Collector) -> Literal["done", "flooded", "cut off"]:
-        """Run a cell and collect what it shows, until the kernel says that it is over.
+    async def run(self, code: str, collector: Collector, most: int = FLOOD_BYTES) -> Literal["done", "flooded", "cut off"]:
+        """Run a cell and collect what it shows, until the kernel says that it is over; beyond ``most`` bytes it is interrupted.
 
         Raises
         ------
@@ -191,14 +191,15 @@ class Channel:
             "user_expressions": {},
             "allow_stdin": False,
             "stop_on_error": False,
+            ASKS_FOR_CHANGES: True,
         }
         try:
             request = await self._send("shell", "execute_request", content)
-            return await self._collect(request, collector)
+            return await self._collect(request, collector, most)
         except Disconnected:
             return "cut off"
 
-    async def _collect(self, request: str, collector: Collector) -> Literal["done", "flooded"]:
+    async def _collect(self, request: str, collector: Collector, most: int) -> Literal["done", "flooded"]:
         outcome: Literal["done", "flooded"] = "done"
         iopub, passed_over = self._lines["iopub"], self._lines["iopub"].skipped
         replied = asyncio.ensure_future(self._reply(request))
@@ -209,7 +210,7 @@ class Channel:
                 await asyncio.wait({coming}, timeout=_QUIET_SECONDS)
                 collector.pass_over(iopub.skipped - passed_over)
                 passed_over = iopub.skipped
-                if outcome == "done" and collector.received > FLOOD_BYTES:
+                if outcome == "done" and collector.received > most:
                     outcome = "flooded"
                     await self.interrupt()
                 if not coming.done():
@@ -239,6 +240,16 @@ class Channel:
                 # both may end in the same death of the kernel, of which one is heard
                 task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
+    async def warm_up(self) -> None:
+        """Run nothing, without a trace: what the first cell would look up and unshare is then done.
+
+        Raises
+        ------
+        SandboxError
+            If the kernel does not answer.
+        """
+        await self.request("execute_request", {"code": "pass", "silent": True, "store_history": False, "user_expressions": {}})
+
     async def request(self, kind: str, content: dict[str, Any], buffers: Sequence[Any] = ()) -> tuple[dict[str, Any], list[memoryview]]:
         """Send a request of workbench's own between two cells; return content and buffers of the reply.
 
@@ -266,7 +277,7 @@ class Channel:
     def why_dead(self) -> str:
         """Return why the kernel ended; empty while it lives."""
         provisioner = getattr(self._manager, "provisioner", None)
-        return provisioner.why_dead() if provisioner is not None else ""
+        return "" if provisioner is None else provisioner.ended_by or provisioner.why_dead()
 
     async def _hang_up(self) -> None:
         lines = list(self._lines.values())

@@ -11,6 +11,9 @@ from typing import Any
 from workbench.observation import NamespaceChange, Observation, Output, PythonError
 
 NAMESPACE_MIME = "application/vnd.workbench.namespace+json"
+ASKS_FOR_CHANGES = "workbench_changes"
+"""What a request to run a cell says to hear what the cell changed in the namespace."""
+
 _TEXT_TYPES = ("text/plain", "text/html", "text/markdown", "text/latex", "image/svg+xml")
 _BINARY_TYPES = ("image/png", "image/jpeg")
 _TERMINAL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")

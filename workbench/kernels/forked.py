@@ -19,6 +19,7 @@ from workbench.errors import SandboxError
 from workbench.kernels import image as images
 from workbench.kernels.image import Image
 from workbench.kernels.limits import Limits
+from workbench.kernels.network import Gate
 from workbench.kernels.process import SandboxedProcess
 
 _REPORT_SECONDS = 30.0
@@ -122,6 +123,8 @@ class Family:
         self.members: list[ForkedProcess] = []
         self.first: ForkedProcess | None = None
         """The one whose control group holds the keeper too."""
+        self.gate: Gate | None = None
+        """Their way to the hosts they may reach."""
         self._wire = wire
         self._asking = asyncio.Lock()
         self._answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -171,6 +174,8 @@ class Family:
         await self.keeper.over.wait()
         self._listening.cancel()
         self._wire.close()
+        if self.gate is not None:
+            await self.gate.close()
         await asyncio.to_thread(images.give_back, self.image)
 
 
@@ -194,8 +199,6 @@ class ForkedProcess(SandboxedProcess):
         """The user of this machine that it runs as; None where that is this process's own."""
         self.root = ""
         """The name of its root folder; empty for the first of the family."""
-        self.gate: socket.socket | None = None
-        """The listening socket within its network namespace, where it asked for one."""
         self._workspace = workspace
         self._kernel: Ending | None = None
         self._returncode: int | None = None
@@ -207,12 +210,22 @@ class ForkedProcess(SandboxedProcess):
         """None while it runs."""
         return self._returncode
 
+    @property
+    def pid(self) -> int | None:
+        """Its number on this machine; None before it is started."""
+        return None if self._kernel is None else self._kernel.pid
+
     async def start(self) -> None:
         """Not of itself: it is forked."""
         raise NotImplementedError("a forked kernel is started by start_from or branch_from")
 
-    async def start_from(self, image: Image, request: dict[str, Any]) -> None:
+    async def start_from(self, image: Image, request: dict[str, Any], gate: Gate | None = None) -> None:
         """Be forked from ``image`` as ``request`` says, and wait until the walls stand.
+
+        Parameters
+        ----------
+        gate : Gate, optional
+            Serves the socket within the network namespace that ``request`` asks for.
 
         Raises
         ------
@@ -236,8 +249,8 @@ class ForkedProcess(SandboxedProcess):
             # while that process lays out what the kernel will see
             await asyncio.to_thread(self._enter, keeper)
             _, _, descriptors = await self._first(wire, "arranged")
-            for descriptor in descriptors:
-                self.gate = socket.socket(fileno=descriptor)
+            if gate is not None:
+                await gate.serve(socket.socket(fileno=descriptors[0]))
             ending = Ending(keeper)
             wire.send(go=True)
             report, pid, _ = await self._first(wire, "walls")
@@ -249,6 +262,7 @@ class ForkedProcess(SandboxedProcess):
         self.family = Family(image, wire, ending)
         self.family.members.append(self)
         self.family.first = self
+        self.family.gate = gate
 
     async def branch_from(
         self, parent: ForkedProcess, root: str, gate: Path, ask: Callable[[], Awaitable[dict[str, Any]]]
@@ -363,6 +377,11 @@ class ForkedProcess(SandboxedProcess):
         await self._over.wait()
         assert self._returncode is not None
         return self._returncode
+
+    def processes(self) -> list[psutil.Process]:
+        """Return its processes; the keeper is counted with the first of the family."""
+        keeper = [psutil.Process(self.family.keeper.pid)] if self.family is not None and self.family.first is self else []
+        return [*self._tree(), *keeper]
 
     def _tree(self) -> list[psutil.Process]:
         """Return its processes; in a family they are known by the workspace they see."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from workbench.errors import UsageError
 from workbench.kernels.allowlist import Allowlist
@@ -71,3 +73,28 @@ class Policy:
 
     def __post_init__(self) -> None:
         Allowlist(self.network)
+
+    @classmethod
+    def parse(cls, table: Mapping[str, Any]) -> Policy:
+        """Return the policy that a kernelspec says: ``limits`` (a table), ``network`` (a list of hosts), ``gpu`` (true or false).
+
+        Raises
+        ------
+        UsageError
+            If it says anything else.
+
+        Examples
+        --------
+        >>> Policy.parse({"limits": {"memory": "2G"}, "network": ["pypi.org"]}).network
+        ('pypi.org',)
+        """
+        if unknown := set(table) - {"limits", "network", "gpu"}:
+            raise UsageError(f"a policy has no {', '.join(map(repr, sorted(unknown)))}", hint="it has limits, network and gpu")
+        limits, network, gpu = table.get("limits", {}), table.get("network", []), table.get("gpu", False)
+        if not isinstance(limits, Mapping):
+            raise UsageError(f"limits is {limits!r}", hint='write a table, for example {"memory": "2G"}')
+        if not isinstance(network, list | tuple) or not all(isinstance(host, str) and host for host in network):
+            raise UsageError(f"network is {network!r}", hint='write a list of hosts, for example ["pypi.org"]; an empty one for none')
+        if not isinstance(gpu, bool):
+            raise UsageError(f"gpu is {gpu!r}", hint="write true or false")
+        return cls(Limits.parse(limits), tuple(network), gpu=gpu)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import shutil
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -20,6 +20,7 @@ from workbench.kernels.session import KernelSession, Sandbox
 
 _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, Pool] = WeakKeyDictionary()
 _size = 0
+_AFTER_SECONDS = 0.2
 
 
 def of_this_loop() -> Pool:
@@ -71,6 +72,7 @@ class Pool:
         self.size = size
         self._ready: defaultdict[Kind, deque[KernelSession]] = defaultdict(deque)
         self._starting: dict[Kind, asyncio.Task[None]] = {}
+        self._taken: Counter[Kind] = Counter()
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -92,6 +94,7 @@ class Pool:
         kind = Kind(environment, sandbox, policy or Policy())
         session = await self._healthy(kind) or await self._start(kind)
         session.cell_seconds = cell_seconds
+        self._taken[kind] += 1
         self._refill(kind)
         return session
 
@@ -132,10 +135,14 @@ class Pool:
             task.add_done_callback(lambda _: self._starting.pop(kind, None))
 
     async def _fill(self, kind: Kind) -> None:
+        # who has just taken one goes first
+        await asyncio.sleep(_AFTER_SECONDS if self._taken[kind] else 0)
         # whoever takes one when none can be started is told why; here nobody listens
         with contextlib.suppress(WorkbenchError):
             while len(self._ready[kind]) < self.size:
-                self._ready[kind].append(await self._start(kind))
+                session = await self._start(kind)
+                await session.warm_up()
+                self._ready[kind].append(session)
 
     async def close(self) -> None:
         """Close every kernel that was not taken."""

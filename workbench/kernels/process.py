@@ -59,6 +59,11 @@ class SandboxedProcess(ABC):
     def returncode(self) -> int | None:
         """None while it runs."""
 
+    @property
+    @abstractmethod
+    def pid(self) -> int | None:
+        """Its number on this machine; None before it is started."""
+
     @abstractmethod
     async def start(self) -> None:
         """Start it and wait until its inner walls stand.
@@ -84,6 +89,10 @@ class SandboxedProcess(ABC):
     @abstractmethod
     def _kill_tree(self) -> None:
         """Kill every process behind the walls."""
+
+    def processes(self) -> list[psutil.Process]:
+        """Return every process behind the walls, and those that hold them."""
+        return self._tree()
 
     @property
     def log(self) -> str:
@@ -137,12 +146,8 @@ class SandboxedProcess(ABC):
 
     async def _end_cgroup(self) -> None:
         """Kill what is left in the group, whoever its parents were, and remove it."""
-        while self._cgroup is not None and (members := self._cgroup.members()):
-            for pid in members:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            await asyncio.sleep(0.01)
         if self._cgroup is not None:
+            await self._cgroup.kill()
             if self.breach is None and self._cgroup.out_of_memory():
                 self.breach = f"memory limit of {self._limits.memory} bytes"
             self._cgroup.remove()
@@ -183,6 +188,11 @@ class WalledProcess(SandboxedProcess):
     def returncode(self) -> int | None:
         """None while it runs."""
         return None if self._process is None else self._process.returncode
+
+    @property
+    def pid(self) -> int | None:
+        """Of what holds the walls: the program is below it."""
+        return None if self._process is None else self._process.pid
 
     @property
     def stdout(self) -> asyncio.StreamReader:

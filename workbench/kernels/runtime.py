@@ -7,12 +7,14 @@ import contextlib
 import os
 import secrets
 import shutil
+import subprocess
 import threading
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from workbench import paths
+from workbench.kernels import lending
 from workbench.kernels.cgroups import Cgroup
 
 _LOCK = "owner"
@@ -47,8 +49,18 @@ def folder(name: str) -> Path:
     return path
 
 
-def sweep() -> int:
-    """Remove the folders of processes that are gone and return how many there were."""
+def remove(path: Path) -> None:
+    """Remove a folder with everything in it, whatever a kernel made of it."""
+    with contextlib.suppress(RecursionError):
+        shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        # deeper than Python can go, or closed to its own owner
+        for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+            subprocess.run([*command, "--", path], capture_output=True, check=False)
+
+
+def sweep() -> list[str]:
+    """Remove the folders of processes that are gone, and what belongs to them; return the folders' names."""
     root = paths.run_root()
     with FileLock(root / "lock"):
         return _sweep(root)
@@ -56,26 +68,43 @@ def sweep() -> int:
 
 def alive(name: str) -> bool:
     """Say whether the process is alive whose folder has this name."""
-    path = paths.run_root() / name
-    # a lock would make the folder anew
-    if Path(name).name != name or not path.is_dir():
-        return False
-    with contextlib.suppress(Timeout, OSError), FileLock(path / _LOCK, timeout=0):
-        return False
-    return True
+    root = paths.run_root()
+    with FileLock(root / "lock"):
+        return any(path.name == name and not _abandoned(path) for path in _folders(root))
 
 
-def _sweep(root: Path) -> int:
-    removed = 0
-    for path in root.iterdir():
-        if not path.is_dir() or (_mine is not None and path == _mine[1]):
-            continue
-        with contextlib.suppress(Timeout, OSError):
-            with FileLock(path / _LOCK, timeout=0):
-                removed += 1
-            shutil.rmtree(path, ignore_errors=True)
+def _sweep(root: Path) -> list[str]:
+    removed = []
+    for path in _folders(root):
+        if _abandoned(path):
             Cgroup.sweep(f"workbench-{path.name}-")
+            for note in path.glob(f"*/{lending.NOTE}"):
+                lending.give_back(note)
+            remove(path)
+            removed.append(path.name)
     return removed
+
+
+def owned() -> list[Path]:
+    """Return the folders of all live processes of this user, this one's among them."""
+    root = paths.run_root()
+    with FileLock(root / "lock"):
+        return [path for path in _folders(root) if not _abandoned(path)]
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir())
+
+
+def _abandoned(path: Path) -> bool:
+    """Say whether the process that owned a folder is gone; to be asked only while no process can make one."""
+    if _mine is not None and path == _mine[1]:
+        return False
+    try:
+        with FileLock(path / _LOCK, timeout=0):
+            return True
+    except (Timeout, OSError):
+        return False
 
 
 def leave() -> None:
@@ -84,5 +113,5 @@ def leave() -> None:
     with _guard:
         if _mine is not None and _mine[0] == os.getpid():
             _mine[2].release()
-            shutil.rmtree(_mine[1], ignore_errors=True)
+            remove(_mine[1])
         _mine = None

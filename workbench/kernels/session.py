@@ -73,6 +73,10 @@ class KernelSession(Kernel):
         self._cancelled = asyncio.Event()
         self._actions: list[Action] = []
         self._origin: Origin | None = None
+        self._shown = 0
+        """Bytes of output so far."""
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._ends: list[asyncio.Task[None]] = []
 
     @property
     def provisioner(self) -> SandboxProvisioner:
@@ -112,12 +116,27 @@ class KernelSession(Kernel):
         channel = self._channel = Channel(provisioner, config)
         try:
             await channel.open()
+            self._end_after("life", self.policy.limits.wall_seconds)
         except BaseException as error:
             died = channel.why_dead()
             await self.close()
             if isinstance(error, TimeoutError | KernelDied | Disconnected):
                 raise SandboxError(f"the kernel did not answer: {died or f'{READY_SECONDS:.0f} s passed'}") from None
             raise
+
+    def _end_after(self, what: str, seconds: float | None) -> None:
+        """Let the kernel end when its time is up."""
+        if (timer := self._timers.pop(what, None)) is not None:
+            timer.cancel()
+        if seconds is not None:
+            reason, end = f"limit of {seconds:g} s of {what}", self._open.provisioner.end
+            self._timers[what] = asyncio.get_running_loop().call_later(
+                seconds, lambda: self._ends.append(asyncio.ensure_future(end(reason)))
+            )
+
+    async def warm_up(self) -> None:
+        """Spare the first action what it takes to be the first; leaves no trace."""
+        await self._open.warm_up()
 
     async def adopt(self) -> None:
         """Make the agent's what was put into the workspace from outside while the kernel was waiting."""
@@ -132,13 +151,15 @@ class KernelSession(Kernel):
         channel = self._open
         if self._origin is None:
             self._origin = await asyncio.to_thread(Origin.keep, self.workspace, f"o-{secrets.token_hex(4)}")
+        self._end_after("idle time", None)
         collector = Collector(on_output=on_output)
         started = time.monotonic()
         self._cancelled.clear()
+        most = min(FLOOD_BYTES, max(0, self.policy.limits.output_bytes - self._shown))
         limit = min(timeout or self.cell_seconds, self.cell_seconds)
         status: str = "ok"
         note, lost, cut_off = "", False, False
-        running = asyncio.ensure_future(channel.run(code, collector))
+        running = asyncio.ensure_future(channel.run(code, collector, most))
         cancelled = asyncio.ensure_future(self._cancelled.wait())
         try:
             await asyncio.wait({running, cancelled}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
@@ -151,7 +172,8 @@ class KernelSession(Kernel):
                 outcome = running.result()
                 cut_off = outcome == "cut off"
                 if outcome == "flooded":
-                    status, note = "flooded", f"stopped: more than {FLOOD_BYTES // 2**20} MiB of output"
+                    whose = "" if most == FLOOD_BYTES else f", with which the session has shown {self.policy.limits.output_bytes}"
+                    status, note = "flooded", f"stopped: more than {most} bytes of output{whose}"
             else:
                 note += "; it did not react to the interrupt and was killed"
                 lost = True
@@ -184,6 +206,8 @@ class KernelSession(Kernel):
         observation = collector.observation(status, seconds=time.monotonic() - started, note=note, state_lost=lost)
         if not lost:
             self._actions.append(Action.of(code, observation))
+        self._shown += collector.received
+        self._end_after("idle time", self.policy.limits.idle_seconds)
         return observation
 
     async def put(self, path: str, data: bytes) -> None:
@@ -264,6 +288,8 @@ class KernelSession(Kernel):
 
     async def close(self) -> None:
         """Kill the kernel and all it started, and remove what was made for it; safe to call twice."""
+        for what in list(self._timers):
+            self._end_after(what, None)
         channel, origin = self._channel, self._origin
         self._channel = self._origin = None
         self._actions.clear()

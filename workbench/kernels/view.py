@@ -175,6 +175,8 @@ def inside_environ(environment: Environment, cwd: str, temporary: str = "/tmp") 
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",
+        # an arena a thread would touch memory of its own in each of a kernel's ten threads
+        "MALLOC_ARENA_MAX": "2",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",

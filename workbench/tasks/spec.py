@@ -6,9 +6,10 @@ import itertools
 from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from workbench.errors import TaskError, UsageError
+from workbench.kernels.allowlist import Allowlist
 from workbench.kernels.definition import Package
 from workbench.kernels.limits import Limits
 from workbench.tasks.metrics import Metric, Table
@@ -126,9 +127,20 @@ class EnvironmentNeeds(Table):
     cpus: float | None = Field(default=None, ge=0.01, allow_inf_nan=False)
     """By default what the environment's definition says."""
     cell_seconds: float = Field(default=600, gt=0)
-    network: Literal["none"] = "none"
+    network: Literal["none"] | list[str] = "none"
+    """``none``, or the hosts that the agent's kernel may reach by HTTP and HTTPS."""
     hide: list[Inside] = Field(default_factory=list)
     """Folders of the environment's site-packages that the agent's kernel does not see."""
+
+    @field_validator("network")
+    @classmethod
+    def _hosts_can_be_read(cls, value: str | list[str]) -> str | list[str]:
+        if isinstance(value, list):
+            try:
+                Allowlist(value)
+            except UsageError as error:
+                raise ValueError(error.message) from None
+        return value
 
 
 class Submission(Table):

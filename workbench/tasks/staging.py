@@ -81,7 +81,9 @@ def limits_of(task: Task, environment: Environment) -> Limits:
 
 def policy_of(task: Task, environment: Environment) -> Policy:
     """Return what a kernel of ``task`` may use, reach and see."""
-    return Policy(limits=limits_of(task, environment), hide=tuple(task.environment.hide))
+    needs = task.environment
+    network = () if needs.network == "none" else tuple(needs.network)
+    return Policy(limits=limits_of(task, environment), network=network, hide=tuple(needs.hide))
 
 
 def check_environment(task: Task, environment: Environment) -> None:

@@ -240,6 +240,8 @@ class Keeper:
             self.tell(walls=walls + raised, missing=missing, number=os.getpid())
             close_all_but(set())
             kernel.serve(request["connection_file"])
+            # asked to shut down
+            os._exit(0)
         except BaseException:
             traceback.print_exc()
         finally:

@@ -16,9 +16,11 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import branch
 import showing
 import zmq
+from ipykernel import ipkernel
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 from ipykernel.zmqshell import ZMQInteractiveShell
+from IPython.core.profiledir import ProfileDir
 from tornado.ioloop import IOLoop
 from traitlets.config import Config
 from workbench_exchange import handlers
@@ -26,12 +28,27 @@ from workbench_exchange import handlers
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+class SysWithoutModules:
+    """Stands for ``sys`` where only its modules are looked at."""
+
+    modules: dict = {}
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(sys, name)
+
+
 class Kernel(IPKernelApp):
     """A kernel that keeps no history, reads no configuration, and takes over a shell that is there already."""
 
+    def parse_command_line(self, *_: object, **__: object) -> None:
+        """Nothing: what it would say is given as traits."""
+
+    def init_config_files(self) -> None:
+        """Nothing: there are none."""
+
     def load_config_file(self, *_: object, **__: object) -> None:
         """Keep no history; an agent's kernel has no user who could have configured more."""
-        self.update_config(Config({"HistoryManager": {"enabled": False}}))
+        self.update_config(CONFIG)
 
     def log_connection_info(self) -> None:
         """Remember the sockets; nobody reads of them in the log."""
@@ -40,6 +57,19 @@ class Kernel(IPKernelApp):
 
     def init_crash_handler(self) -> None:
         """Nothing: what goes wrong is in the log."""
+
+    def init_kernel(self) -> None:
+        """Make the kernel without its look at every module there is, which would unshare the image's memory for nothing."""
+        ipkernel.sys = SysWithoutModules()
+        try:
+            super().init_kernel()
+        finally:
+            ipkernel.sys = sys
+
+    def init_code(self) -> None:
+        """Run nothing; what is there to begin with is hidden from ``%who``, and kept by ``%reset``."""
+        self.shell.user_ns_hidden.update(self.shell.user_ns)
+        self.shell._sys_modules_keys = MODULES_AT_FIRST
 
     def init_shell(self) -> None:
         """Point a shell that was made before the kernel to it."""
@@ -64,18 +94,30 @@ def prepare(modules: list) -> list:
         except Exception as error:
             if name in modules:
                 failed.append(f"{name}: {type(error).__name__}: {error}"[:200])
+    os.makedirs(os.environ["IPYTHONDIR"], exist_ok=True)
+    profile = ProfileDir.create_profile_dir_by_name(os.environ["IPYTHONDIR"], "default")
+    shell = ZMQInteractiveShell.instance(config=CONFIG, profile_dir=profile, compiler_class=IPythonKernel.compiler_class.default_value)
+    showing.install(shell)
+    # what the first cell of every kernel would look up, import and allocate
+    shell.run_cell("pass", silent=True)
+    MODULES_AT_FIRST.update(sys.modules)
     return failed
 
 
-LATE_IMPORTS = ("ipykernel.debugger",)
+OURS = ("branch", "confine", "image", "kernel", "showing", "survey", "system_calls")
+"""Names of modules that the agent may give to its own."""
+
+CONFIG = Config({"HistoryManager": {"enabled": False}})
+MODULES_AT_FIRST: set = set()
+
+LATE_IMPORTS = ("ipykernel.debugger", "IPython.core.debugger", "pdb", "sandlock", "socket", "uuid")
 
 
 def serve(connection_file: str) -> None:
     """Serve on ``connection_file`` until killed."""
     # what the agent imports is its own: modules of the workspace, as in a notebook beside them, and none of these
-    for name in [name for name, module in sys.modules.items() if (getattr(module, "__file__", None) or "").startswith(HERE)]:
-        if name != "__main__" and not name.startswith("workbench_exchange"):
-            del sys.modules[name]
+    for name in OURS:
+        sys.modules.pop(name, None)
     sys.path[:] = ["", *(path for path in sys.path if path != HERE)]
     while True:
         try:
@@ -92,10 +134,18 @@ def serve(connection_file: str) -> None:
 def run(connection_file: str) -> None:
     """Make a kernel around the shell, or a new one, and let it serve."""
     fresh = not ZMQInteractiveShell.initialized()
+    if not fresh:
+        # the folders lay in the image's own /tmp
+        profile = ZMQInteractiveShell.instance().profile_dir
+        os.makedirs(profile.location, exist_ok=True)
+        profile.check_dirs()
     app = Kernel.instance(connection_file=connection_file)
     app.initialize([])
     if fresh:
         showing.install(app.shell)
+        if "matplotlib.pyplot" in sys.modules:
+            # imported before there was a shell, it does not know of the one that is to show its figures
+            app.shell.enable_matplotlib("inline")
     branch.install(app.kernel)
     handlers.install(app.kernel)
     IOLoop.current().add_callback(wake_on_signals)

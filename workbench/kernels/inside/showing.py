@@ -4,6 +4,7 @@ import sys
 import types
 
 NAMESPACE_MIME = "application/vnd.workbench.namespace+json"
+ASKS_FOR_CHANGES = "workbench_changes"
 MOST_CHANGES = 40
 WHOLE_FRAME_ROWS, WHOLE_FRAME_COLUMNS = 20, 20
 MOST_SCHEMA_COLUMNS = 40
@@ -55,7 +56,9 @@ class NamespaceWatch:
         }
 
     def after_cell(self, _result: object) -> None:
-        """Publish what the cell made, changed and deleted."""
+        """Publish what the cell made, changed and deleted, where the request asks for it: a notebook has no use for it."""
+        if not self.shell.get_parent().get("content", {}).get(ASKS_FOR_CHANGES):
+            return
         now, before = self._look(), self.before
         changes = [
             {"name": name, "change": "changed" if name in before else "new", "summary": now[name][1]}

@@ -14,7 +14,7 @@ from typing import Any
 from traitlets import Unicode
 
 from workbench.errors import SandboxError, UsageError
-from workbench.kernels import docker_engine, docker_walls, files, images, walls
+from workbench.kernels import docker_engine, docker_walls, files, images, lending, runtime, walls
 from workbench.kernels.allowlist import Allowlist
 from workbench.kernels.bridge import Bridge, Exit, words
 from workbench.kernels.containers import STDOUT, Container, Program
@@ -27,7 +27,6 @@ from workbench.kernels.image import CONNECTION
 from workbench.kernels.network import Gate, proxy_environ
 from workbench.kernels.process import folder_size, unlinked_size
 from workbench.kernels.provisioners.base import INSIDE_FILE, SandboxProvisioner
-from workbench.kernels.provisioners.local import give
 from workbench.kernels.view import PROGRAMS, WORKSPACE, Mount, inside_environ
 
 MODES = ("", "mounted", "bridged")
@@ -124,7 +123,7 @@ class DockerProvisioner(SandboxProvisioner):
     def _choose_user(self) -> User:
         """Return a user that nobody has; or the one to whom the workspace belongs, where that one cannot give it away."""
         if self._bridged or os.geteuid() == 0:
-            number = 0x40000000 + secrets.randbelow(2**29)
+            number = lending.FIRST_USER + secrets.randbelow(2**29)
             return User(number, number)
         return User(os.geteuid(), os.getegid(), nobody=False)
 
@@ -144,12 +143,12 @@ class DockerProvisioner(SandboxProvisioner):
         mounts += [Mount(self.workspace, WORKSPACE, writable=True), Mount(connection, CONNECTION, writable=True)]
         options = docker_walls.options(there, self.policy, self._user, mounts, self.runtime)
         if not self.policy.network:
-            await self._give([connection, self.workspace])
+            await asyncio.to_thread(self._give)
             return await Container.start(engine, image, python, **options)
         self._gate, self._taking = Gate(Allowlist(self.policy.network)), socket.socket(socket.AF_UNIX)
         self._taking.bind(str(connection / _GATE))
         self._taking.listen(1)
-        await self._give([connection, self.workspace])
+        await asyncio.to_thread(self._give)
         return await Container.start(engine, image, python, str(_GATE_PORT), f"{CONNECTION}/{_GATE}", **options)
 
     def _take(self) -> socket.socket:
@@ -160,9 +159,17 @@ class DockerProvisioner(SandboxProvisioner):
             _, (descriptor,), _, _ = socket.recv_fds(giver, 1, 1)
         return socket.socket(fileno=descriptor)
 
-    async def _give(self, folders: list[Path]) -> None:
-        if self._user.nobody:
-            await asyncio.to_thread(give, folders, self._user.uid)
+    def _give(self, *, anew: bool = True) -> None:
+        """Make the kernel's user the owner of its files; a folder of the user's is only lent."""
+        assert self.folder is not None
+        if not self._user.nobody:
+            return
+        if anew:
+            lending.give([self.connection_file.parent], self._user.uid)
+        if self.workspace.is_relative_to(runtime.mine()):
+            lending.give([self.workspace], self._user.uid)
+        else:
+            lending.lend(self.workspace, self._user.uid, self.folder / lending.NOTE)
 
     def _kernel(self, connection_file: str, *writable: str) -> list[str]:
         lent = [grant.inside for grant in self.policy.grants if grant.writable]
@@ -298,6 +305,9 @@ class DockerProvisioner(SandboxProvisioner):
     async def cleanup(self, restart: bool = False) -> None:
         """Kill the kernel, bring its files back and remove the container."""
         try:
+            await self.kill(restart)
+            if not restart and self.folder is not None:
+                await asyncio.to_thread(lending.give_back, self.folder / lending.NOTE)
             await super().cleanup(restart)
         finally:
             await self._leave()
@@ -324,7 +334,7 @@ class DockerProvisioner(SandboxProvisioner):
         if (there := self._files) is not None:
             await there.lay(self.workspace)
         else:
-            await self._give([self.workspace])
+            await asyncio.to_thread(self._give, anew=False)
 
     @property
     def _files(self) -> ContainerWorkspace | None:

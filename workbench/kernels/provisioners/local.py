@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
-import sys
 from pathlib import Path
 
+import psutil
 from traitlets import Bool, Instance
 
 from workbench.errors import SandboxError
 from workbench.kernels import image as images
-from workbench.kernels import runtime, walls
+from workbench.kernels import lending, runtime, walls
+from workbench.kernels.allowlist import Allowlist
 from workbench.kernels.forked import ForkedProcess
 from workbench.kernels.image import BRANCHES, CONNECTION, Image, NoImages
+from workbench.kernels.network import Gate, proxy_environ
 from workbench.kernels.process import SandboxedProcess, WalledProcess
 from workbench.kernels.provisioners.base import INSIDE_FILE, Branching, SandboxProvisioner
 from workbench.kernels.view import INSIDE, WORKSPACE, Mount, View, inside_environ
@@ -37,6 +38,16 @@ class LocalProvisioner(SandboxProvisioner):
     def has_process(self) -> bool:
         """Whether a kernel was launched and not cleaned up."""
         return self.process is not None
+
+    @property
+    def sandbox(self) -> str:
+        """The name of the sandbox, as ``--sandbox`` takes it."""
+        return "local" if self.walled else "none"
+
+    @property
+    def pid(self) -> int | None:
+        """The kernel's process on this machine."""
+        return None if self.process is None else self.process.pid
 
     @property
     def inside(self) -> str:
@@ -80,6 +91,11 @@ class LocalProvisioner(SandboxProvisioner):
 
     async def _enclose(self) -> None:
         assert self.folder is not None
+        if self.policy.network and self.walled:
+            raise SandboxError(
+                f"the hosts {', '.join(self.policy.network)} cannot be let through here: the kernel cannot be forked from an image",
+                hint="workbench doctor says what is missing; sandbox docker or e2b may offer it",
+            )
         connection = self.connection_file.parent
         mounts = [
             *(Mount(grant.host, grant.inside, grant.writable) for grant in self.policy.grants),
@@ -92,8 +108,8 @@ class LocalProvisioner(SandboxProvisioner):
             walls.enclose, INSIDE / "kernel.py", arguments, view, self.policy.limits, self.folder, walled=self.walled
         )
         if enclosure.uid is not None:
-            await asyncio.to_thread(give, [connection, self.workspace], enclosure.uid)
             self.owner = enclosure.uid
+            await asyncio.to_thread(self._give_files, enclosure.uid)
         self.process = WalledProcess(enclosure, self.policy.limits, watched=[self.workspace, connection])
         try:
             await self.process.start()
@@ -108,21 +124,26 @@ class LocalProvisioner(SandboxProvisioner):
         image = await asyncio.to_thread(images.borrow, self.environment, own)
         user, self.owner = image.new_user()
         await asyncio.to_thread(self._hand_over)
+        allowlist = Allowlist(self.policy.network)
+        gate = Gate(allowlist) if self.policy.network else None
+        environ = inside_environ(self.environment, WORKSPACE)
+        if gate is not None:
+            environ |= proxy_environ(_GATE_PORT, allowlist)
         request = {
             "uid": user,
             "mounts": self._mounts(),
             "hide": [str(self.environment.site_packages / name) for name in self.policy.hide],
             "scratch_bytes": self.policy.limits.scratch_bytes,
             "limits": walls.rlimits(self.policy.limits),
-            "environ": inside_environ(self.environment, WORKSPACE),
+            "environ": environ,
             "cwd": WORKSPACE,
             "connection_file": f"{CONNECTION}/{INSIDE_FILE}",
-            "proxy_port": _GATE_PORT if self.policy.network else 0,
+            "proxy_port": 0 if gate is None else _GATE_PORT,
             **self._paths(image),
         }
         self.process = process = ForkedProcess(self.policy.limits, self._watched(), self.workspace)
         process.owner = self.owner
-        await process.start_from(image, request)
+        await process.start_from(image, request, gate)
 
     async def _branch(self, branching: Branching) -> None:
         """Let the other kernel fork, with copies of its files at the same paths."""
@@ -162,7 +183,7 @@ class LocalProvisioner(SandboxProvisioner):
         self.write_inside(CONNECTION)
         if self.owner is None:
             return
-        give([self.connection_file.parent, self.workspace], self.owner)
+        self._give_files(self.owner)
         for folder in (self.connection_file.parent, self.workspace):
             # that user passes through what lies above; who else may is decided further up
             for above in (
@@ -170,10 +191,23 @@ class LocalProvisioner(SandboxProvisioner):
             ):
                 above.chmod(above.stat().st_mode | 0o111)
 
+    def processes(self) -> list[psutil.Process]:
+        """Return the processes of this machine that the kernel consists of."""
+        return [] if self.process is None else self.process.processes()
+
     async def adopt(self) -> None:
         """Give the kernel's user what was staged after the start."""
         if self.owner is not None:
-            await asyncio.to_thread(give, [self.workspace], self.owner)
+            await asyncio.to_thread(lending.give, [self.workspace], self.owner)
+
+    def _give_files(self, owner: int) -> None:
+        """Make ``owner`` the owner of the kernel's files; a folder of the user's is only lent."""
+        assert self.folder is not None
+        lending.give([self.connection_file.parent], owner)
+        if self.workspace.is_relative_to(runtime.mine()):
+            lending.give([self.workspace], owner)
+        else:
+            lending.lend(self.workspace, owner, self.folder / lending.NOTE)
 
     async def poll(self) -> int | None:
         """Return None while the kernel runs."""
@@ -192,13 +226,14 @@ class LocalProvisioner(SandboxProvisioner):
         """Return why it died, as far as this machine can tell."""
         return self.process.why_dead() if self.process is not None and self.process.returncode is not None else ""
 
+    async def cleanup(self, restart: bool = False) -> None:
+        """Kill, give back a workspace that was lent, and remove what the sandbox was made of."""
+        await self.kill(restart)
+        if not restart and self.folder is not None:
+            await asyncio.to_thread(lending.give_back, self.folder / lending.NOTE)
+        await super().cleanup(restart)
 
-def give(folders: list[Path], uid: int) -> None:
-    """Make everything below ``folders`` belong to ``uid``; follows no links."""
-    if sys.platform == "win32":
-        raise SandboxError("files cannot be given to another user on Windows")
-    for folder in folders:
-        os.chown(folder, uid, uid)
-        for root, names, files in os.walk(folder):
-            for name in names + files:
-                os.chown(Path(root, name), uid, uid, follow_symlinks=False)
+    @classmethod
+    async def sweep(cls) -> list[str]:
+        """Remove the folders and cgroups of dead processes."""
+        return await asyncio.to_thread(runtime.sweep)

@@ -1,0 +1,209 @@
+"""After ``kill -9`` of what started kernels: they die by themselves, and the next process removes what else is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from workbench import paths
+from workbench.errors import SandboxError
+from workbench.kernels import lending, orphans, runtime
+from workbench.kernels.cgroups import Cgroup
+from workbench.kernels.environments import Environment
+from workbench.kernels.limits import Limits
+from workbench.kernels.provisioners.local import LocalProvisioner
+
+from .tools import eventually, processes_with
+
+PARENT = """
+import asyncio, json, sys
+from pathlib import Path
+from workbench.kernels import environments, runtime
+from workbench.kernels.session import KernelSession
+
+DAEMONS = '''
+import os, subprocess
+for _ in range(2):
+    subprocess.Popen(['sh', '-c', 'setsid sleep 36000 & setsid sh -c "sleep 36000; true {0}" & sleep 36000; true {0}'])
+'''
+
+async def main():
+    work, marker = Path(sys.argv[1]), sys.argv[2]
+    sessions = []
+    for name in ("one", "two"):
+        (work / name).mkdir()
+        session = KernelSession(environments.find("python-min"), work / name)
+        await session.start()
+        assert (await session.execute(DAEMONS.replace("{0}", marker))).status == "ok"
+        sessions.append(session)
+    sessions.append(await sessions[0].fork())
+    assert (await sessions[-1].execute(DAEMONS.replace("{0}", marker))).status == "ok"
+    groups = [folder for each in sessions if (group := each.provisioner.process._cgroup) for folder in group.folders]
+    told = {"by": sessions[-1].branched.by, "owner": str(runtime.mine()), "groups": list(map(str, groups))}
+    print(json.dumps(told), flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def root(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A run root of this test's own, for this process and for those it starts."""
+    # short: a socket's path must fit
+    with tempfile.TemporaryDirectory(prefix="wb-o-") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr("tempfile.tempdir", folder)
+        yield paths.run_root()
+
+
+def mounts() -> set[str]:
+    return {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+
+
+def cli(*arguments: str) -> Any:
+    argv = [sys.executable, "-c", "from workbench.cli import main; main()", *arguments, "--json"]
+    return json.loads(subprocess.run(argv, capture_output=True, check=True).stdout)
+
+
+@contextmanager
+def parent(work: Path, marker: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    argv = [sys.executable, "-c", PARENT, str(work), marker]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process, json.loads(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def everything_below(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def gone(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+@pytest.mark.walls
+async def test_nothing_survives_its_parent(root: Path, tmp_path: Path, minimal: Environment) -> None:
+    marker = f"orphan-{tmp_path.name}-{os.getpid()}"
+    before = mounts()
+    work = tmp_path / "work"
+    work.mkdir()
+    with parent(work, marker) as (process, told):
+        owner = Path(told["owner"])
+        live = cli("kernels", "list")["live"]
+        assert [each["owner"] for each in live] == [process.pid] * 3
+        assert all(each["memory"] > 2**20 for each in live)
+        assert await eventually(lambda: len(processes_with(marker)) >= 12)
+        below = everything_below(process)
+        assert {each.pid for each in processes_with(marker)} <= {process.pid, *(each.pid for each in below)}
+        assert owner.is_dir()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        # by themselves: nobody has removed anything yet
+        assert await eventually(lambda: all(map(gone, below)))
+        assert processes_with(marker) == []
+        assert owner.is_dir()
+        assert mounts() == before
+    # listing what is alive looks, and touches nothing
+    assert cli("kernels", "list")["live"] == []
+    assert owner.is_dir()
+    assert cli("kernels", "gc")["removed"]["local"] == [owner.name]
+    assert not any(path.is_dir() for path in root.iterdir())
+    assert not any(Path(group).exists() for group in told["groups"])
+    assert {path.stat().st_uid for path in work.rglob("*")} == {os.geteuid()}
+    assert cli("kernels", "gc")["removed"]["local"] == []
+
+
+@pytest.mark.walls
+async def test_the_next_process_to_start_a_kernel_removes_it_too(root: Path, tmp_path: Path, minimal: Environment) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    with parent(work, "-") as (process, told):
+        process.kill()
+        process.wait()
+    again = "from workbench.kernels import runtime; print(runtime.mine())"
+    subprocess.run([sys.executable, "-c", again], capture_output=True, check=True)
+    assert not any(path.is_dir() for path in root.iterdir())
+    assert not any(Path(group).exists() for group in told["groups"])
+
+
+async def test_what_is_left_in_an_abandoned_cgroup_is_killed(root: Path) -> None:
+    abandoned = root / "dead01"
+    abandoned.mkdir()
+    (abandoned / "owner").touch()
+    group = Cgroup.create("workbench-dead01-1", Limits())
+    if group is None:
+        pytest.skip("no cgroup is delegated to this user")
+    with subprocess.Popen(["sleep", "3600"]) as survivor:
+        group.add(survivor.pid)
+        assert runtime.sweep() == ["dead01"]
+        assert survivor.wait(10) == -signal.SIGKILL
+    assert not any(folder.exists() for folder in group.folders)
+    assert not abandoned.exists()
+
+
+async def test_one_sandbox_that_cannot_be_reached_does_not_keep_the_others_from_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Down(LocalProvisioner):
+        @classmethod
+        async def sweep(cls) -> list[str]:
+            raise SandboxError("the engine is down", hint="start it")
+
+    monkeypatch.setattr(orphans, "provisioners", lambda: {"down": Down, "local": LocalProvisioner})
+    swept = await orphans.sweep()
+    assert swept.removed == {"local": []}
+    assert swept.skipped == {"down": "the engine is down (start it)"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to somebody else")
+def test_what_was_lent_is_given_back_after_the_death_of_who_lent_it(root: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    (mine / "deep").mkdir(parents=True)
+    (mine / "deep" / "file").write_text("x")
+    (mine / "link").symlink_to("/etc/hostname")
+    outside = Path("/etc/hostname").stat().st_uid
+    for path in (mine, mine / "deep", mine / "deep" / "file"):
+        os.chown(path, 12345, 54321)
+    kernel = root / "dead01" / "k-1"
+    kernel.mkdir(parents=True)
+    (root / "dead01" / "owner").touch()
+    lending.lend(mine, lending.FIRST_USER + 7, kernel / lending.NOTE)
+    lending.lend(mine, lending.FIRST_USER + 8, kernel / lending.NOTE)
+    assert (mine / "deep" / "file").stat().st_uid == lending.FIRST_USER + 8
+    assert runtime.sweep() == ["dead01"]
+    found = {(path.lstat().st_uid, path.lstat().st_gid) for path in [mine, *mine.rglob("*")]}
+    assert found == {(12345, 54321)}
+    assert Path("/etc/hostname").stat().st_uid == outside
+
+
+def test_a_folder_that_python_cannot_walk_is_removed_all_the_same(tmp_path: Path) -> None:
+    deep = tmp_path / "deep"
+    deep.mkdir()
+    here = os.open(deep, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    closed = deep / "closed"
+    (closed / "inner").mkdir(parents=True)
+    closed.chmod(0)
+    runtime.remove(deep)
+    assert not deep.exists()

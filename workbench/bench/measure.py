@@ -1,0 +1,70 @@
+"""What a benchmark found: repeated measurements of ours and of a baseline, and their ratio."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from pydantic import BaseModel
+
+
+class Comparison(BaseModel):
+    """One figure of ours beside the baseline's, measured in turns in the same run.
+
+    Attributes
+    ----------
+    name : str
+        What was measured.
+    unit : str
+        Of the measurements: ``s``, ``MiB`` ...
+    baseline : list of float
+        The other's, never empty.
+    ours : list of float
+        Workbench's, never empty.
+    target : str
+        What was promised of the ratio.
+    """
+
+    name: str
+    unit: str
+    baseline_name: str
+    baseline: list[float]
+    ours: list[float]
+    target: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """How many times the baseline's median is ours.
+
+        Examples
+        --------
+        >>> Comparison(name="x", unit="s", baseline_name="y", baseline=[10, 12, 11], ours=[1, 2, 1.1]).ratio
+        10.0
+        """
+        return statistics.median(self.baseline) / statistics.median(self.ours)
+
+
+def spread(values: Sequence[float], unit: str) -> str:
+    """Return a median with the smallest and the largest.
+
+    Examples
+    --------
+    >>> spread([0.012, 0.010, 0.030], "s")
+    '12 ms (10 to 30)'
+    >>> spread([120.0], "MiB")
+    '120 MiB'
+    """
+    if unit == "s" and statistics.median(values) < 1:
+        values, unit = [value * 1000 for value in values], "ms"
+    middle, low, high = statistics.median(values), min(values), max(values)
+    return f"{middle:.3g} {unit}" + (f" ({low:.3g} to {high:.3g})" if len(values) > 1 else "")
+
+
+def table(comparisons: Sequence[Comparison]) -> str:
+    """Return the comparisons as a Markdown table."""
+    lines = ["| what | workbench | baseline | ratio | promised |", "| --- | --- | --- | --- | --- |"]
+    for each in comparisons:
+        ratio = f"{each.ratio:.3g}x" if each.ratio >= 1 else f"1/{1 / each.ratio:.3g}"
+        baseline = f"{spread(each.baseline, each.unit)}, {each.baseline_name}"
+        lines.append(f"| {each.name} | {spread(each.ours, each.unit)} | {baseline} | {ratio} | {each.target} |")
+    return "\n".join(lines)
