@@ -60,7 +60,8 @@ def require_engine() -> None:
 def engine_of_tests() -> Iterator[str]:
     """Point the environment at a Docker engine that has an image of python-min, and return its address."""
     require_engine()
-    with engine.engine() as address, pytest.MonkeyPatch.context() as patch:
+    address = engine.engine()
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOCKER_HOST", address)
         patch.setenv("WORKBENCH_DOCKER_BASE", engine.BASE)
         asyncio.run(images.build(environments.find("python-min")))

@@ -20,7 +20,6 @@ import sysconfig
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import docker
@@ -49,24 +48,24 @@ def obstacle() -> str:
     return f"{_NO_ENGINE}: {', '.join(missing)} not installed; remedy: apt-get install docker.io" if missing else ""
 
 
-@contextlib.contextmanager
-def engine() -> Iterator[str]:
-    """Lend the address of the engine that all test processes of this user share."""
+@functools.cache
+def engine() -> str:
+    """Return the address of the engine that all test processes of this user share; it is held until this process ends."""
     folder = Path(tempfile.gettempdir()).resolve() / f"workbench-engine-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    with (folder / _HELD).open("a") as held:
-        with (folder / "starting").open("a") as starting:
-            fcntl.flock(starting, fcntl.LOCK_EX)
-            # the keeper has this lock alone while it ends an engine
-            fcntl.flock(held, fcntl.LOCK_SH)
-            address = f"unix://{folder}/docker.sock"
-            if not _answers(address):
-                _start(folder, address)
-            client = docker.DockerClient(address)
-            if not client.images.list(name=BASE):
-                _import_base(client, folder)
-            client.close()
-        yield address
+    with (folder / "starting").open("a") as starting:
+        fcntl.flock(starting, fcntl.LOCK_EX)
+        held = os.open(folder / _HELD, os.O_RDONLY | os.O_CREAT)
+        # the keeper has this lock alone while it ends an engine
+        fcntl.flock(held, fcntl.LOCK_SH)
+        address = f"unix://{folder}/docker.sock"
+        if not _answers(address):
+            _start(folder, address)
+        client = docker.DockerClient(address)
+        if not client.images.list(name=BASE):
+            _import_base(client, folder)
+        client.close()
+    return address
 
 
 def _answers(address: str) -> bool:

@@ -133,6 +133,7 @@ class TestWalls:
         (tmp_path / "out").chmod(0o777)
         policy = Policy(grants=(Grant(tmp_path / "data", "/data"), Grant(tmp_path / "out", "/out", writable=True)))
         session = await opened(policy=policy)
+        assert any("kernel.py" in " ".join(process.cmdline()) for process in session.provisioner.processes())
         assert await value_of(session, "open('/data/file').read(), open('/out/made', 'w').write('x')") == ("lent", 1)
         assert (await session.execute("open('/data/file', 'w')")).status == "error"
         assert ((tmp_path / "data" / "file").read_text(), (tmp_path / "out" / "made").read_text()) == ("lent", "x")

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 from traitlets import Unicode
 
 from workbench.errors import SandboxError, UsageError
@@ -77,6 +78,14 @@ class DockerProvisioner(SandboxProvisioner):
     def has_process(self) -> bool:
         """Whether a kernel was launched and not cleaned up."""
         return self._container is not None
+
+    def processes(self) -> list[psutil.Process]:
+        """Return the processes of this machine that are in the container; none where it is elsewhere."""
+        found = []
+        for pid in self._container.processes() if self._container is not None and not self._bridged else ():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found.append(psutil.Process(pid))
+        return found
 
     @classmethod
     async def sweep(cls) -> list[str]:
