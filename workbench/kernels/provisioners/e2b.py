@@ -82,6 +82,16 @@ class E2BProvisioner(SandboxProvisioner):
     _swept = False
 
     @property
+    def sandbox(self) -> str:
+        """The name of the sandbox, as ``--sandbox`` takes it."""
+        return "e2b"
+
+    @classmethod
+    async def sweep(cls) -> list[str]:
+        """Kill the sandboxes whose owner died on this machine."""
+        return await e2b_service.sweep()
+
+    @property
     def can_fork(self) -> bool:
         """Whether a live kernel can be forked with its memory: the service copies whole sandboxes, if it does."""
         return True
