@@ -19,11 +19,13 @@ from workbench._version import __version__
 if TYPE_CHECKING:
     from workbench import tasks
     from workbench.errors import WorkbenchError
+    from workbench.interactive import kernel
     from workbench.result import RunResult
     from workbench.runner import run, run_async
     from workbench.storage.store import Store as store  # noqa: N813 - `wb.store()` reads like the verb it is
 
 _HOMES = {
+    "kernel": ("workbench.interactive", "kernel"),
     "run": ("workbench.runner", "run"),
     "run_async": ("workbench.runner", "run_async"),
     "RunResult": ("workbench.result", "RunResult"),
@@ -33,7 +35,7 @@ _HOMES = {
 }
 """Where each public name lives: its module is imported when the name is first used. No module may have a public name."""
 
-__all__ = ["RunResult", "WorkbenchError", "__version__", "load_ipython_extension", "run", "run_async", "store", "tasks"]
+__all__ = ["RunResult", "WorkbenchError", "__version__", "kernel", "load_ipython_extension", "run", "run_async", "store", "tasks"]
 
 
 def __getattr__(name: str) -> Any:
@@ -54,6 +56,9 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: Any) -> None:
     """Register ``%%agent`` and ``%task``; called by ``%load_ext workbench``."""
+    from workbench.kernels import pool
     from workbench.notebook.magics import WorkbenchMagics
 
+    # a notebook lives on, so its next kernel can be made while its user reads
+    pool.keep_ready(1)
     shell.register_magics(WorkbenchMagics)

@@ -266,7 +266,7 @@ class TestBranches:
 
     async def test_a_branch_branches_and_each_lives_without_the_others(self, start: Start, branch_of: Branch) -> None:
         kernel = await start()
-        await kernel.execute("path = ['trunk']")
+        await kernel.push("path", ["trunk"])
         branch = await branch_of(kernel)
         await branch.execute("path.append('branch')")
         twig = await branch_of(branch)

@@ -150,6 +150,25 @@ except OSError as error: print(type(error).__name__)
             Grant(tmp_path, "data")
 
 
+class TestDevices:
+    async def test_a_gpu_that_is_not_there_is_told(self, opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+        require_walls("bubblewrap")
+        monkeypatch.setattr("workbench.kernels.provisioners.local.gpus", lambda: ())
+        with pytest.raises(SandboxError, match="GPU"):
+            await opened(policy=Policy(gpu=True))
+
+    @pytest.mark.parametrize("asked", [True, False])
+    async def test_a_device_is_there_only_if_asked_for(self, opened: Opener, asked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No GPU is needed to see that: any device stands in for one."""
+        require_walls("bubblewrap")
+        if not Path("/dev/loop-control").exists() and not Path("/dev/kmsg").exists():
+            pytest.skip("this machine has no device to stand in for a GPU")
+        device = next(path for path in (Path("/dev/loop-control"), Path("/dev/kmsg")) if path.exists())
+        monkeypatch.setattr("workbench.kernels.provisioners.local.gpus", lambda: (device,))
+        session = await opened(policy=Policy(gpu=asked))
+        assert text_of(await session.execute(f"import os\nos.path.exists('{device}')")) == str(asked)
+
+
 async def test_two_kernels_with_different_policies_do_not_meet(opened: Opener) -> None:
     small, large = await asyncio.gather(
         opened(policy=Policy(limits=Limits(memory=256 * 2**20))), opened(policy=Policy(limits=Limits(memory=2 * 2**30)))

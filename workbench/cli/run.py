@@ -25,7 +25,7 @@ def run(
     model: Annotated[
         str | None, typer.Option(help="A litellm model, oracle, nop, cassette:FILE or function:MODULE:NAME; by default WORKBENCH_MODEL.")
     ] = None,
-    sandbox: Annotated[str, typer.Option(help="local; or none, which has no walls.")] = "local",
+    sandbox: Annotated[str, typer.Option(help="local, docker or e2b; or none, which has no walls.")] = "local",
     variant: Annotated[list[str] | None, typer.Option(metavar="AXIS=VALUE", help="The task's prompt variant; may be given again.")] = None,
     max_steps: Annotated[int | None, typer.Option(help="Most model replies.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Most input and output tokens together.")] = None,

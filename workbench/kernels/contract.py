@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
+from workbench.kernels.exchange import MOST
 from workbench.kernels.files import Entry
 from workbench.observation import Observation, Output
 
@@ -172,8 +173,13 @@ class Kernel(ABC):
         """
 
     @abstractmethod
-    async def pull(self, name: str) -> Any:
+    async def pull(self, name: str, *, most: int = MOST) -> Any:
         """Return a copy of a variable of the kernel's.
+
+        Parameters
+        ----------
+        most : int
+            Bytes it may have.
 
         Raises
         ------

@@ -54,11 +54,14 @@ class Image:
         Shown to all its kernels, beside what each has of its own.
     shared : bool
         Whether kernels of other runs may come from it too.
+    devices : tuple of Path
+        That all its kernels may use.
     """
 
     environment: Environment
     mounts: tuple[Mount, ...]
     shared: bool
+    devices: tuple[Path, ...] = ()
     walls: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     readable: list[str] = field(default_factory=list)
@@ -114,7 +117,7 @@ class Image:
 
     def _command(self) -> list[str]:
         assert self._folder is not None
-        view = View(self.environment, self.mounts)
+        view = View(self.environment, self.mounts, devices=self.devices)
         seen = sight(view, self._folder, Limits().scratch_bytes, _FIRST_KERNEL)
         for folder in (WORKSPACE, CONNECTION, BRANCHES, RUNS):
             seen.folder(Path(folder))
@@ -170,7 +173,7 @@ class Image:
             self._folder = None
 
 
-def borrow(environment: Environment, mounts: Sequence[Mount] = ()) -> Image:
+def borrow(environment: Environment, mounts: Sequence[Mount] = (), devices: Sequence[Path] = ()) -> Image:
     """Return a running image for kernels of ``environment``; blocks while it starts.
 
     One that shows nothing of a run's own is shared by all kernels of its kind and stays for the next; give each back.
@@ -186,15 +189,15 @@ def borrow(environment: Environment, mounts: Sequence[Mount] = ()) -> Image:
     if _lacking is not None:
         raise _lacking
     try:
-        return _borrow(environment, tuple(mounts))
+        return _borrow(environment, tuple(mounts), tuple(devices))
     except NoImages as lacking:
         _lacking = lacking
         raise
 
 
-def _borrow(environment: Environment, mounts: tuple[Mount, ...]) -> Image:
-    if mounts:
-        image = Image(environment, mounts, shared=False, users=1)
+def _borrow(environment: Environment, mounts: tuple[Mount, ...], devices: tuple[Path, ...]) -> Image:
+    if mounts or devices:
+        image = Image(environment, mounts, shared=False, devices=devices, users=1)
         image.start()
         return image
     # after a fork of this process the image belongs to its parent

@@ -55,7 +55,8 @@ class Pool:
     Parameters
     ----------
     size : int
-        How many of each kind are kept ready; 0 starts every kernel when it is asked for.
+        How many of each kind are kept ready; 0 starts every kernel when it is asked for. Kernels that are not on this
+        machine, and may cost money while they wait, are made ready only by :meth:`warm`.
 
     Examples
     --------
@@ -95,7 +96,8 @@ class Pool:
         session = await self._healthy(kind) or await self._start(kind)
         session.cell_seconds = cell_seconds
         self._taken[kind] += 1
-        self._refill(kind)
+        if sandbox in ("local", "none"):
+            self._refill(kind)
         return session
 
     async def _healthy(self, kind: Kind) -> KernelSession | None:

@@ -8,9 +8,11 @@ import shutil
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from workbench.kernels import runtime
 from workbench.kernels.contract import Divergence
+from workbench.kernels.exchange import Encoded, decode, encode
 from workbench.kernels.process import folder_size
 from workbench.observation import Observation
 
@@ -74,6 +76,24 @@ class Action:
         if fingerprint(observation) == self.shown:
             return None
         return Divergence(number=number, code=self.code, recorded=self.summary, replayed=summary(observation))
+
+
+@dataclass(frozen=True)
+class Given:
+    """A value that was pushed into the kernel, as it was then."""
+
+    name: str
+    encoded: Encoded
+
+    @classmethod
+    def of(cls, name: str, value: Any) -> Given:
+        """Note a value."""
+        return cls(name, encode(value))
+
+    @property
+    def value(self) -> Any:
+        """A copy of it."""
+        return decode(*self.encoded)
 
 
 @dataclass

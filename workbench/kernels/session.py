@@ -21,7 +21,7 @@ from workbench.kernels.files import Entry
 from workbench.kernels.forked import CannotFork
 from workbench.kernels.policy import Policy
 from workbench.kernels.provisioners.base import Branching, SandboxProvisioner
-from workbench.kernels.replay import MOST_KEPT, Action, Origin
+from workbench.kernels.replay import MOST_KEPT, Action, Given, Origin
 from workbench.observation import Observation, Output
 
 Sandbox = Literal["local", "none", "docker", "e2b"]
@@ -71,7 +71,7 @@ class KernelSession(Kernel):
         self.branched: Branched | None = None
         self._channel: Channel | None = None
         self._cancelled = asyncio.Event()
-        self._actions: list[Action] = []
+        self._actions: list[Action | Given] = []
         self._origin: Origin | None = None
         self._shown = 0
         """Bytes of output so far."""
@@ -225,10 +225,11 @@ class KernelSession(Kernel):
     async def push(self, name: str, value: Any) -> None:
         """Make ``value`` a variable of the kernel's."""
         await exchange.push(self._open.request, name, value)
+        self._actions.append(await asyncio.to_thread(Given.of, name, value))
 
-    async def pull(self, name: str) -> Any:
+    async def pull(self, name: str, *, most: int = exchange.MOST) -> Any:
         """Return a copy of a variable of the kernel's."""
-        return await exchange.pull(self._open.request, name)
+        return await exchange.pull(self._open.request, name, most=most)
 
     async def fork(self) -> KernelSession:
         """Return a branch: a kernel of its own that goes on with this one's memory and a copy of its files."""
@@ -273,7 +274,12 @@ class KernelSession(Kernel):
             await asyncio.to_thread(self._origin.lay_out, branch.workspace)
         await branch.start()
         try:
-            for number, action in enumerate(self._actions, start=1):
+            number = 0
+            for action in list(self._actions):
+                if isinstance(action, Given):
+                    await branch.push(action.name, action.value)
+                    continue
+                number += 1
                 if diverged := action.compare(number, await branch.execute(action.code)):
                     branch.branched.diverged.append(diverged)
         except BaseException:

@@ -46,12 +46,20 @@ class View:
         Folders of the environment's site-packages that are shown empty.
     cwd : str
         Where it starts, as seen inside.
+    devices : sequence of Path
+        Devices it may use beside the usual harmless ones.
     """
 
     environment: Environment
     mounts: Sequence[Mount] = ()
     hide: Sequence[str] = ()
     cwd: str = "/tmp"  # noqa: S108 - the sandbox's own
+    devices: Sequence[Path] = ()
+
+
+def gpus() -> tuple[Path, ...]:
+    """Return the devices of this machine's GPUs."""
+    return tuple(sorted(path for pattern in ("nvidia*", "kfd", "dri") for path in Path("/dev").glob(pattern)))
 
 
 @dataclass
@@ -110,6 +118,8 @@ def sight(view: View, scratch: Path, scratch_bytes: int, user: int) -> Sight:
         made.arguments += ["--setenv", name, value]
     size = ["--perms", "1777", "--size", str(scratch_bytes)]
     made.arguments += ["--proc", "/proc", "--dev", "/dev", *size, "--tmpfs", "/tmp", *size, "--tmpfs", "/dev/shm"]  # noqa: S108
+    for device in view.devices:
+        made.arguments += ["--dev-bind", str(device), str(device)]
     for path in map(Path, SYSTEM):
         if path.is_symlink():
             made.arguments += ["--symlink", str(path.readlink()), str(path)]

@@ -156,7 +156,7 @@ def _bubblewrap(program: Path, arguments: Sequence[str], view: View, limits: Lim
     # a user that nobody has: it owns no file and no process of this machine, and its process count is the run's own
     uid = 0x40000000 + secrets.randbelow(2**29) if os.geteuid() == 0 else None
     seen = sight(view, scratch, limits.scratch_bytes, os.geteuid() if uid is None else uid)
-    writable = [*(mount.inside for mount in view.mounts if mount.writable), *WRITABLE]
+    writable = [*(mount.inside for mount in view.mounts if mount.writable), *map(str, view.devices), *WRITABLE]
     argv = [
         *(shutil.which("bwrap") or "bwrap", *_namespaces(), "--hostname", "sandbox", "--clearenv"),
         *seen.arguments,

@@ -28,7 +28,7 @@ def _options(function: Any) -> Any:
                 "--model", "-m", help="a litellm model, oracle, nop, cassette:FILE or function:MODULE:NAME; by default WORKBENCH_MODEL"
             ),
             argument("--agent", default="codeact", help="codeact or codeact-tool"),
-            argument("--sandbox", default="local", help="local; or none, which has no walls"),
+            argument("--sandbox", default="local", help="local, docker or e2b; or none, which has no walls"),
             argument("--max-steps", type=int, help="most model replies"),
             argument("--budget-usd", type=float, help="most US dollars"),
             argument("--timeout", type=float, help="most seconds of work"),

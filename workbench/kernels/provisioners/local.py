@@ -18,7 +18,7 @@ from workbench.kernels.image import BRANCHES, CONNECTION, Image, NoImages
 from workbench.kernels.network import Gate, proxy_environ
 from workbench.kernels.process import SandboxedProcess, WalledProcess
 from workbench.kernels.provisioners.base import INSIDE_FILE, Branching, SandboxProvisioner
-from workbench.kernels.view import INSIDE, WORKSPACE, Mount, View, inside_environ
+from workbench.kernels.view import INSIDE, WORKSPACE, Mount, View, gpus, inside_environ
 
 _GATE_PORT = 3128
 
@@ -102,7 +102,7 @@ class LocalProvisioner(SandboxProvisioner):
             Mount(self.workspace, WORKSPACE, writable=True),
             Mount(connection, str(connection), writable=True),
         ]
-        view = View(self.environment, mounts, self.policy.hide, WORKSPACE)
+        view = View(self.environment, mounts, self.policy.hide, WORKSPACE, self._devices())
         arguments = [str(self.connection_file)]
         enclosure = await asyncio.to_thread(
             walls.enclose, INSIDE / "kernel.py", arguments, view, self.policy.limits, self.folder, walled=self.walled
@@ -121,7 +121,7 @@ class LocalProvisioner(SandboxProvisioner):
         own = [Mount(grant.host, grant.inside, grant.writable) for grant in self.policy.grants]
         if not self.workspace.is_relative_to(runtime.mine()):
             own.append(Mount(self.workspace, WORKSPACE, writable=True))
-        image = await asyncio.to_thread(images.borrow, self.environment, own)
+        image = await asyncio.to_thread(images.borrow, self.environment, own, self._devices())
         user, self.owner = image.new_user()
         await asyncio.to_thread(self._hand_over)
         allowlist = Allowlist(self.policy.network)
@@ -176,7 +176,16 @@ class LocalProvisioner(SandboxProvisioner):
 
     def _paths(self, image: Image) -> dict[str, list[str]]:
         lent = [grant.inside for grant in self.policy.grants if grant.writable]
+        lent += map(str, image.devices)
         return {"readable": image.readable, "writable": [WORKSPACE, CONNECTION, BRANCHES, *lent, *walls.WRITABLE]}
+
+    def _devices(self) -> tuple[Path, ...]:
+        """Return the devices that the policy lends."""
+        if not self.policy.gpu or not self.walled:
+            return ()
+        if not (found := gpus()):
+            raise SandboxError("a GPU was asked for, and this machine has none", hint="leave it out of the policy")
+        return found
 
     def _hand_over(self) -> None:
         """Tell the kernel where to serve as it sees it, and make its user the owner of its files."""
