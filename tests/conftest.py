@@ -12,7 +12,7 @@ from workbench.kernels import environments, walls
 from workbench.kernels.environments import Environment
 
 _NO_WALLS = "NO WALLS"
-_REQUIRED = "WORKBENCH_REQUIRE_WALLS"
+REQUIRED = "WORKBENCH_REQUIRE_WALLS"
 """Set where walls are known to stand, as in CI: tests that need them then fail instead of being skipped."""
 
 
@@ -50,8 +50,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     given = walls.protection()
     if given.kind == "none":
         reason = f"{_NO_WALLS} on this machine: {'; '.join(given.missing)}; remedy: {given.remedy}"
-        if os.environ.get(_REQUIRED):
-            pytest.fail(f"{reason} ({_REQUIRED} is set)", pytrace=False)
+        if os.environ.get(REQUIRED):
+            pytest.fail(f"{reason} ({REQUIRED} is set)", pytrace=False)
         pytest.skip(reason)
 
 
@@ -94,7 +94,7 @@ def require_walls(kind: str) -> walls.Protection:
     if given.kind != kind:
         reason = f"{_NO_WALLS} of {kind} on this machine: {'; '.join(given.missing) or f'it has {given.kind}'}"
         # root is never given the fallback, so only another user can try it
-        if os.environ.get(_REQUIRED) and not (kind == "sandlock" and os.geteuid() == 0):
-            pytest.fail(f"{reason} ({_REQUIRED} is set)", pytrace=False)
+        if os.environ.get(REQUIRED) and not (kind == "sandlock" and os.geteuid() == 0):
+            pytest.fail(f"{reason} ({REQUIRED} is set)", pytrace=False)
         pytest.skip(reason)
     return given

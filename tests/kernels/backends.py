@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
 from collections.abc import Iterator
@@ -10,15 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from workbench.kernels import environments, image, templates
+from workbench.kernels import environments, image, images, templates
 from workbench.kernels.environments import Environment
-from workbench.kernels.session import Sandbox
+from workbench.kernels.session import SANDBOXES, Sandbox
 
-from ..conftest import require_walls
+from ..conftest import REQUIRED, require_walls
 from ..e2b_standin import KEY, StandIn
+from . import engine
 
-BACKENDS = ("local", "local alone", "none", "e2b")
-"""Names of the backends; each is a parameter of the suites. E2B is a stand-in for the service."""
+BACKENDS = ("local", "local alone", "none", "docker", "docker bridged", "e2b")
+"""Names of the backends; each is a parameter of the suites. Docker is there once a mode; E2B is a stand-in for the service."""
 
 
 @contextmanager
@@ -37,8 +39,33 @@ def backend(name: str) -> Iterator[Sandbox]:
         require_stand_in()
         with tempfile.TemporaryDirectory() as folder, stand_in(Path(folder), environments.build(environments.find("python-min"))):
             yield "e2b"
+    elif name in ("docker", "docker bridged"):
+        mode = "bridged" if name == "docker bridged" else "mounted"
+        with engine_of_tests(), pytest.MonkeyPatch.context() as patch:
+            patch.setitem(SANDBOXES, "docker", ("workbench-docker", {"mode": mode}))
+            yield "docker"
     else:
         yield "none"
+
+
+def require_engine() -> None:
+    """Skip where no Docker engine can be started; fail where that would go unnoticed."""
+    if reason := engine.obstacle():
+        if os.environ.get(REQUIRED) and os.geteuid() == 0:
+            pytest.fail(f"{reason} ({REQUIRED} is set)", pytrace=False)
+        pytest.skip(reason)
+
+
+@contextmanager
+def engine_of_tests() -> Iterator[str]:
+    """Point the environment at a Docker engine that has an image of python-min, and return its address."""
+    require_engine()
+    address = engine.engine()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", address)
+        patch.setenv("WORKBENCH_DOCKER_BASE", engine.BASE)
+        asyncio.run(images.build(environments.find("python-min")))
+        yield address
 
 
 def require_stand_in() -> None:

@@ -66,6 +66,13 @@ def sweep() -> list[str]:
         return _sweep(root)
 
 
+def alive(name: str) -> bool:
+    """Say whether the process is alive whose folder has this name."""
+    root = paths.run_root()
+    with FileLock(root / "lock"):
+        return any(path.name == name and not _abandoned(path) for path in _folders(root))
+
+
 def _sweep(root: Path) -> list[str]:
     removed = []
     for path in _folders(root):

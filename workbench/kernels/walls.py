@@ -161,7 +161,7 @@ def _bubblewrap(program: Path, arguments: Sequence[str], view: View, limits: Lim
         *(shutil.which("bwrap") or "bwrap", *_namespaces(), "--hostname", "sandbox", "--clearenv"),
         *seen.arguments,
         *("--remount-ro", "/dev", "--remount-ro", "/"),
-        *_launch(program.name, arguments, view.cwd, view.environment, limits, PROGRAMS, uid=uid, readable=seen.readable, writable=writable),
+        *launch(program.name, arguments, view.cwd, view.environment, limits, PROGRAMS, uid=uid, readable=seen.readable, writable=writable),
     ]
     return Enclosure(argv, {"PATH": os.defpath}, uid, list(given.walls), list(given.missing))
 
@@ -195,7 +195,7 @@ def _supervised(program: Path, arguments: Sequence[str], view: View, limits: Lim
         "env": environ,
     }
     inside = [_on_host(each, view.mounts) for each in arguments]
-    inner = _launch(program.name, inside, environ["PWD"], environment, limits, INSIDE, own_user=False)
+    inner = launch(program.name, inside, environ["PWD"], environment, limits, INSIDE, own_user=False)
     argv = [str(environment.python), "-I", str(INSIDE / "supervise.py"), json.dumps({"policy": policy, "argv": inner})]
     return Enclosure(argv, environ, None, list(given.walls), list(given.missing), (temporary,))
 
@@ -203,7 +203,7 @@ def _supervised(program: Path, arguments: Sequence[str], view: View, limits: Lim
 def _unwalled(program: Path, arguments: Sequence[str], view: View, limits: Limits, scratch: Path) -> Enclosure:
     cwd = _on_host(view.cwd, view.mounts)
     inside = [_on_host(each, view.mounts) for each in arguments]
-    argv = _launch(program.name, inside, cwd, view.environment, limits, INSIDE, own_user=False)
+    argv = launch(program.name, inside, cwd, view.environment, limits, INSIDE, own_user=False)
     # the user's variables are kept out all the same: no key ever enters a kernel
     return Enclosure(
         argv, inside_environ(view.environment, cwd, str(scratch / "tmp")), None, [], ["every wall: sandbox none was asked for"]
@@ -217,7 +217,7 @@ def _on_host(path: str, mounts: Sequence[Mount]) -> str:
     return path
 
 
-def _launch(
+def launch(
     program: str,
     arguments: Sequence[str],
     cwd: str,
@@ -230,6 +230,19 @@ def _launch(
     readable: Sequence[str] = (),
     writable: Sequence[str] = (),
 ) -> list[str]:
+    """Return the command that raises the inner walls and then becomes ``program``; ``inside/launch.py`` says how.
+
+    Parameters
+    ----------
+    program : str
+        Name of a file in the folder ``inside``.
+    uid : int, optional
+        The user it becomes.
+    own_user : bool
+        Whether its user runs nothing else, on the whole machine.
+    readable, writable : sequence of str
+        Paths for Landlock; none where another wall stands in its place.
+    """
     bounds = rlimits(limits)
     if not own_user:
         # it would count everything else this user runs

@@ -2,7 +2,7 @@
 
 Started as ``python -I reach.py REQUEST``; it never imports workbench. REQUEST is JSON: ``do`` (``list``, ``get`` or
 ``put``), ``workspace``, ``parts`` of a path in it, ``uid`` to act as or null, ``most`` bytes to read, ``source`` to move
-into place. The answer is one line of JSON, bytes in base64, whatever the names are; or an ``error``.
+into place, or null for standard input. The answer is one line of JSON, bytes in base64, whatever the names are; or an ``error``.
 """
 
 import base64
@@ -66,8 +66,10 @@ def main() -> object:
     request = json.loads(sys.argv[1])
     source = None
     if request["do"] == "put":
-        source = os.open(request["source"], os.O_RDONLY)
-        os.unlink(request["source"])
+        source = 0
+        if request["source"] is not None:
+            source = os.open(request["source"], os.O_RDONLY)
+            os.unlink(request["source"])
     if (uid := request["uid"]) is not None:
         os.setgroups([])
         os.setresgid(uid, uid, uid)

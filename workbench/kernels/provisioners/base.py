@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import secrets
 import shutil
@@ -29,6 +30,7 @@ from workbench.kernels.provisioners.server import told
 
 SOCKET_PATH_BYTES = 107
 """Longest path of a unix socket on Linux."""
+INSIDE_FILE = "inside.json"
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,14 @@ class SandboxProvisioner(KernelProvisionerBase):  # type: ignore[misc]
             shutil.copyfile(manager.connection_file, self.connection_file)
             self.connection_file.chmod(0o600)
         return {**await super().pre_launch(**kwargs), "cmd": []}
+
+    def write_inside(self, folder: str) -> None:
+        """Write the connection file for a kernel that sees the sockets in ``folder``, as :data:`INSIDE_FILE` beside the other."""
+        info = json.loads(self.connection_file.read_text())
+        info["ip"] = f"{folder}/{Path(info['ip']).name}"
+        inside = self.connection_file.with_name(INSIDE_FILE)
+        inside.write_text(json.dumps(info))
+        inside.chmod(0o600)
 
     def _make_folders(self) -> Path:
         """Make what is not there; the sockets' folder anew each time, for a kernel that is dead may have left anything in it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from workbench.kernels.forked import ForkedProcess
 from workbench.kernels.image import BRANCHES, CONNECTION, Image, NoImages
 from workbench.kernels.network import Gate, proxy_environ
 from workbench.kernels.process import SandboxedProcess, WalledProcess
-from workbench.kernels.provisioners.base import Branching, SandboxProvisioner
+from workbench.kernels.provisioners.base import INSIDE_FILE, Branching, SandboxProvisioner
 from workbench.kernels.view import INSIDE, WORKSPACE, Mount, View, gpus, inside_environ
 
 _GATE_PORT = 3128
@@ -138,7 +137,7 @@ class LocalProvisioner(SandboxProvisioner):
             "limits": walls.rlimits(self.policy.limits),
             "environ": environ,
             "cwd": WORKSPACE,
-            "connection_file": f"{CONNECTION}/inside.json",
+            "connection_file": f"{CONNECTION}/{INSIDE_FILE}",
             "proxy_port": 0 if gate is None else _GATE_PORT,
             **self._paths(image),
         }
@@ -158,7 +157,7 @@ class LocalProvisioner(SandboxProvisioner):
         process.owner = self.owner
         request = {
             "root": f"{BRANCHES}/{name}",
-            "connection_file": f"{CONNECTION}/inside.json",
+            "connection_file": f"{CONNECTION}/{INSIDE_FILE}",
             "keeper": f"{CONNECTION}/{gate.name}",
             **self._paths(parent.family.image),
         }
@@ -190,12 +189,7 @@ class LocalProvisioner(SandboxProvisioner):
 
     def _hand_over(self) -> None:
         """Tell the kernel where to serve as it sees it, and make its user the owner of its files."""
-        info = json.loads(self.connection_file.read_text())
-        prefix = Path(info["ip"])
-        info["ip"] = f"{CONNECTION}/{prefix.name}"
-        inside = self.connection_file.parent / "inside.json"
-        inside.write_text(json.dumps(info))
-        inside.chmod(0o600)
+        self.write_inside(CONNECTION)
         if self.owner is None:
             return
         self._give_files(self.owner)
