@@ -2,7 +2,7 @@
 # make test   sets everything up and runs the tests
 # Everything lives in .venv/ and in the user's cache; both commands are safe to repeat.
 
-.PHONY: demo test lint types check bench system engine clean
+.PHONY: demo test soak lint types check bench system engine clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -17,6 +17,11 @@ test: system engine $(VENV)/.dev
 	@$(BIN)/workbench environments build python-min python-ds >/dev/null
 	$(BIN)/pytest -n 2 $(ARGS)
 
+# What takes minutes: many kernels at once and one after the other, and what stays of them.
+soak: system $(VENV)/.dev
+	@$(BIN)/workbench environments build python-ds >/dev/null
+	$(BIN)/pytest -m soak $(ARGS)
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -25,7 +30,7 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
-check: test lint types
+check: test soak lint types
 
 bench: $(VENV)/.core
 	@$(BIN)/workbench environments build python-ds >/dev/null
