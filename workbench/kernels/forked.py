@@ -20,7 +20,7 @@ from workbench.kernels import image as images
 from workbench.kernels.image import Image
 from workbench.kernels.limits import Limits
 from workbench.kernels.network import Gate
-from workbench.kernels.process import SandboxedProcess
+from workbench.kernels.process import SandboxedProcess, glances
 
 _REPORT_SECONDS = 30.0
 _CREDENTIALS = struct.Struct("3i")
@@ -385,13 +385,17 @@ class ForkedProcess(SandboxedProcess):
 
     def _tree(self) -> list[psutil.Process]:
         """Return its processes; in a family they are known by the workspace they see."""
-        if self.family is None:
-            return []
-        everyone = self.family.below()
-        if len(self.family.members) > 1:
-            own = identity(self._workspace)
-            everyone = [each for each in everyone if identity(Path(f"/proc/{each.pid}/root/workspace")) == own]
-        return everyone
+        return [] if self.family is None else self._own(self.family, self.family.below())
+
+    def _glance(self) -> list[psutil.Process]:
+        """Return its processes as of a moment ago."""
+        return [] if self.family is None else self._own(self.family, glances.below(self.family.keeper.pid))
+
+    def _own(self, family: Family, everyone: list[psutil.Process]) -> list[psutil.Process]:
+        if len(family.members) == 1:
+            return everyone
+        own = identity(self._workspace)
+        return [each for each in everyone if identity(Path(f"/proc/{each.pid}/root/workspace")) == own]
 
     def _kill_tree(self) -> None:
         """Kill its processes; the keeper goes with the last of the family."""

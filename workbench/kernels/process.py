@@ -9,6 +9,8 @@ import os
 import secrets
 import signal
 import stat
+import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +25,7 @@ from workbench.kernels.walls import Enclosure
 
 _TAIL = 16 * 1024
 _WATCH_SECONDS = 0.5
+_GLANCE_SECONDS = 0.3
 _REPORT_SECONDS = 30.0
 _SMALLEST = 4096
 
@@ -120,11 +123,19 @@ class SandboxedProcess(ABC):
     def _disk_used(self) -> int:
         enough = self._disk_limit
         used = sum(folder_size(folder, enough) for folder in self._watched)
-        return used + unlinked_size([process.pid for process in self._tree()], self._watched[0].stat().st_dev)
+        pids = self._cgroup.members() if self._cgroup is not None else [process.pid for process in self._glance()]
+        return used + unlinked_size(pids, self._watched[0].stat().st_dev)
+
+    def _glance(self) -> list[psutil.Process]:
+        """Return its processes as of a moment ago; cheap enough to be asked often of many kernels."""
+        return self._tree()
+
+    def _memory_used(self) -> int:
+        return tree_memory(self._glance(), self._limits.memory)
 
     async def _watch(self) -> None:
         while self.returncode is None:
-            if self._cgroup is None and await asyncio.to_thread(tree_memory, self._tree(), self._limits.memory) > self._limits.memory:
+            if self._cgroup is None and await asyncio.to_thread(self._memory_used) > self._limits.memory:
                 await self._break(f"memory limit of {self._limits.memory} bytes")
             if self._watched and await asyncio.to_thread(self._disk_used) > self._disk_limit:
                 await self._break(f"workspace limit of {self._limits.workspace_bytes} bytes")
@@ -271,6 +282,45 @@ class WalledProcess(SandboxedProcess):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._tasks[0], 2)
         self._tasks.clear()
+
+
+class Glances:
+    """Who started whom on this machine, looked up at most a few times a second however many ask."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken = 0.0
+        self._children: dict[int, list[int]] = {}
+
+    def below(self, pid: int) -> list[psutil.Process]:
+        """Return every process that ``pid`` has started, and those that they have."""
+        with self._lock:
+            if time.monotonic() - self._taken > _GLANCE_SECONDS:
+                self._children = children_of_all()
+                self._taken = time.monotonic()
+            children = self._children
+        found, waiting = [], [pid]
+        while waiting:
+            for child in children.get(waiting.pop(), []):
+                waiting.append(child)
+                with contextlib.suppress(psutil.Error):
+                    found.append(psutil.Process(child))
+        return found
+
+
+glances = Glances()
+
+
+def children_of_all() -> dict[int, list[int]]:
+    """Return the children of every process of this machine."""
+    found: dict[int, list[int]] = {}
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            # the name of a program stands in brackets and may hold anything
+            with contextlib.suppress(OSError):
+                parent = int(Path(entry.path, "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+                found.setdefault(parent, []).append(int(entry.name))
+    return found
 
 
 def tree_memory(processes: Sequence[psutil.Process], enough: int) -> int:
