@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import secrets
@@ -11,11 +10,13 @@ import socket
 
 from pydantic import BaseModel
 
-from workbench.kernels import runtime, walls
+from workbench.errors import SandboxError
+from workbench.kernels import runtime
 from workbench.kernels.environments import Environment
-from workbench.kernels.limits import Limits
-from workbench.kernels.process import WalledProcess
-from workbench.kernels.view import INSIDE, View
+from workbench.kernels.session import KernelSession
+from workbench.kernels.view import INSIDE
+
+_PROBE = INSIDE / "probe.py"
 
 
 class Attempt(BaseModel):
@@ -36,28 +37,31 @@ class WallCheck(BaseModel):
 
 
 async def check(environment: Environment) -> WallCheck:
-    """Start a process behind the walls that tries to get out.
+    """Start a kernel, as a run would, and let it try to get out.
 
     Raises
     ------
     SandboxError
-        If no process can be walled here.
+        If no kernel can be walled here.
     """
-    scratch = runtime.folder(f"d-{secrets.token_hex(4)}")
+    scratch, workspace = (runtime.folder(f"{kind}-{secrets.token_hex(4)}") for kind in "dw")
     secret = scratch / "secret"
     secret.write_text("not for agents")
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        arguments = [str(secret), str(os.getpid()), str(server.getsockname()[1])]
-        limits = Limits()
-        try:
-            enclosure = await asyncio.to_thread(walls.enclose, INSIDE / "probe.py", arguments, View(environment), limits, scratch)
-            process = WalledProcess(enclosure, limits)
-            try:
-                await process.start()
-                line = await asyncio.wait_for(process.stdout.readline(), 30)
-            finally:
-                await process.kill()
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-    attempts = [Attempt(what=what, refused=answer != "done", answer=answer) for what, answer in json.loads(line).items()]
-    return WallCheck(walls=process.walls, missing=process.missing, attempts=attempts)
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            arguments = ["probe.py", str(secret), str(os.getpid()), str(server.getsockname()[1])]
+            async with KernelSession(environment, workspace) as kernel:
+                observation = await kernel.execute(f"import sys\nsys.argv = {arguments!r}\n{_PROBE.read_text()}", timeout=30)
+                walls, missing = kernel.walls, kernel.missing
+    finally:
+        for folder in (scratch, workspace):
+            shutil.rmtree(folder, ignore_errors=True)
+    said = "".join(output.text for output in observation.outputs if output.kind == "stdout")
+    try:
+        answers = json.loads(said)
+    except ValueError:
+        raise SandboxError(
+            f"the kernel that was to try its walls ended in {observation.status}: {observation.note or said[-300:]}"
+        ) from None
+    attempts = [Attempt(what=what, refused=answer != "done", answer=answer) for what, answer in answers.items()]
+    return WallCheck(walls=walls, missing=missing, attempts=attempts)

@@ -1,4 +1,4 @@
-"""Try from inside what an agent must not be able to do, and say what happened. Started by ``launch.py`` as ``probe.py SECRET PID``."""
+"""Try from inside what an agent must not be able to do, and say what happened; run in a kernel, with SECRET PID PORT as arguments."""
 
 import json
 import os
@@ -31,4 +31,4 @@ tries = {
     "signal the process that started it": lambda: os.kill(pid, 0),
     "read that process's memory": lambda: open(f"/proc/{pid}/mem", "rb").read(1),
 }
-os.write(1, json.dumps({name: attempt(function) for name, function in tries.items()}).encode() + b"\n")
+print(json.dumps({name: attempt(function) for name, function in tries.items()}))
