@@ -9,11 +9,16 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
+from workbench.errors import SandboxError
 from workbench.kernels.exchange import MOST
 from workbench.kernels.files import Entry
 from workbench.observation import Observation, Output
 
 BranchedBy = Literal["fork", "replay"]
+
+
+class CannotFork(SandboxError):
+    """A kernel cannot be forked as it is now; it is untouched, and a branch can be made by replay."""
 
 
 class Divergence(BaseModel):

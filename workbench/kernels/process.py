@@ -68,16 +68,6 @@ class SandboxedProcess(ABC):
         """Its number on this machine; None before it is started."""
 
     @abstractmethod
-    async def start(self) -> None:
-        """Start it and wait until its inner walls stand.
-
-        Raises
-        ------
-        SandboxError
-            If it ends before that; the message holds its last words.
-        """
-
-    @abstractmethod
     async def wait(self) -> int:
         """Wait until it ends by itself and return its exit code."""
 
@@ -212,7 +202,13 @@ class WalledProcess(SandboxedProcess):
         return self._process.stdout
 
     async def start(self) -> None:
-        """Start it and wait until its inner walls stand."""
+        """Start it and wait until its inner walls stand.
+
+        Raises
+        ------
+        SandboxError
+            If it ends before that; the message holds its last words.
+        """
         await self._make_cgroup()
         argv = self._enclosure.argv
         if self._cgroup is not None:

@@ -15,10 +15,9 @@ from workbench.errors import SandboxError
 from workbench.kernels import exchange, runtime
 from workbench.kernels.channel import FLOOD_BYTES, READY_SECONDS, Channel, Disconnected, KernelDied
 from workbench.kernels.collect import Collector
-from workbench.kernels.contract import Branched, Kernel
+from workbench.kernels.contract import Branched, CannotFork, Kernel
 from workbench.kernels.environments import Environment
 from workbench.kernels.files import Entry
-from workbench.kernels.forked import CannotFork
 from workbench.kernels.policy import Policy
 from workbench.kernels.provisioners.base import Branching, SandboxProvisioner
 from workbench.kernels.replay import MOST_KEPT, Action, Given, Origin

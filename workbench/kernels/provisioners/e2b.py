@@ -16,9 +16,9 @@ from traitlets import Instance, Int, Unicode
 from workbench.errors import SandboxError, UsageError
 from workbench.kernels import e2b_service, files, templates, walls
 from workbench.kernels.bridge import Bridge, Exit, words
+from workbench.kernels.contract import CannotFork
 from workbench.kernels.e2b_workspace import SOCKETS, UID, USER, RemoteWorkspace
 from workbench.kernels.files import Entry
-from workbench.kernels.forked import CannotFork
 from workbench.kernels.provisioners.base import Branching, SandboxProvisioner
 from workbench.kernels.view import PROGRAMS, WORKSPACE, inside_environ
 
