@@ -167,6 +167,10 @@ class Channel:
             pass
         return message
 
+    def rekey(self, key: str) -> None:
+        """Sign with another key from now on, which the kernel has chosen when it was forked."""
+        self._manager.session.key = key.encode()
+
     async def interrupt(self) -> None:
         """Ask the kernel to interrupt what it runs."""
         try:

@@ -241,6 +241,8 @@ class KernelSession(Kernel):
         async def ask(content: dict[str, Any]) -> dict[str, Any]:
             answer, _ = await channel.request("workbench_branch_request", content)
             not_carried.extend(map(str, answer.get("not_carried", [])))
+            if key := answer.get("key"):
+                channel.rekey(str(key))
             return answer
 
         try:
