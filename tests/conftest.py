@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -65,14 +66,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.line(f"{reasons.count(reason)} tests: {reason}", red=True)
 
 
-@pytest.fixture
-def without_bubblewrap(monkeypatch: pytest.MonkeyPatch) -> Iterator[walls.Protection]:
+@contextmanager
+def without_bubblewrap() -> Iterator[None]:
     """A machine like this one on which bubblewrap is not installed; skips where no other wall is left."""
     try:
-        hide_bubblewrap(monkeypatch)
-        yield require_walls("sandlock")
+        with pytest.MonkeyPatch.context() as patch:
+            hide_bubblewrap(patch)
+            require_walls("sandlock")
+            yield
     finally:
-        monkeypatch.undo()
         walls.protection.cache_clear()
 
 

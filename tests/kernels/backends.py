@@ -15,11 +15,11 @@ from workbench.kernels import environments, image, images, templates
 from workbench.kernels.environments import Environment
 from workbench.kernels.session import SANDBOXES, Sandbox
 
-from ..conftest import REQUIRED, require_walls
+from ..conftest import REQUIRED, require_walls, without_bubblewrap
 from ..e2b_standin import KEY, StandIn
 from . import engine
 
-BACKENDS = ("local", "local alone", "none", "docker", "docker bridged", "e2b")
+BACKENDS = ("local", "local alone", "sandlock", "none", "docker", "docker bridged", "e2b")
 """Names of the backends; each is a parameter of the suites. Docker is there once a mode; E2B is a stand-in for the service."""
 
 
@@ -34,6 +34,9 @@ def backend(name: str) -> Iterator[Sandbox]:
         require_walls("bubblewrap")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(image, "_lacking", image.NoImages("images are not used in this test"))
+            yield "local"
+    elif name == "sandlock":
+        with without_bubblewrap():
             yield "local"
     elif name == "e2b":
         require_stand_in()

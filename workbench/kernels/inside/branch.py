@@ -71,6 +71,8 @@ def answer(kernel: object, stream: object, ident: object, parent: dict) -> None:
 
 def settle(app: object, request: dict) -> None:
     """In the branch, out of the old event loop: take possession of the new root, then wait for the host's word."""
+    # a signal to the group of the kernel, which is how that interrupts its children, is none to its branches
+    os.setsid()
     kept.append((app, app.kernel, sys.stdout, sys.stderr))
     atexit.unregister(app.close)
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
@@ -123,7 +125,7 @@ def silence(sockets: list) -> None:
 
 
 class OpenFile:
-    """A file of the kernel's that is open, at the number ``descriptor``."""
+    """A file or folder of the kernel's that is open, at the number ``descriptor``."""
 
     def __init__(self, descriptor: int, path: str) -> None:
         self.descriptor, self.path = descriptor, path
@@ -131,7 +133,10 @@ class OpenFile:
         self.position, self.flags = int(info["pos"]), int(info["flags"], 8)
 
     def reopen(self) -> None:
-        """Put the branch's own copy in its place; one that has no name any more is copied now."""
+        """Put the branch's own copy in its place; a file that has no name any more is copied now."""
+        if stat.S_ISDIR(os.fstat(self.descriptor).st_mode):
+            self.replace(self.own_folder())
+            return
         if not self.path.endswith(" (deleted)"):
             flags = self.flags & ~(os.O_CREAT | os.O_EXCL | os.O_TRUNC)
             copy = os.open(self.path, flags)
@@ -141,18 +146,29 @@ class OpenFile:
             while done < size and (sent := os.sendfile(copy, self.descriptor, done, size - done)):
                 done += sent
         os.lseek(copy, self.position, os.SEEK_SET)
+        self.replace(copy)
+
+    def own_folder(self) -> int:
+        """Open the folder that has the same path in the branch's root; where there is none, nothing is left to hold."""
+        try:
+            return os.open(self.path, self.flags)
+        except OSError:
+            return os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+
+    def replace(self, copy: int) -> None:
+        """Give ``copy`` the number that this has."""
         os.dup2(copy, self.descriptor, inheritable=os.get_inheritable(self.descriptor))
         os.close(copy)
 
 
 def open_files() -> list:
-    """Return the open files that lie where a branch has copies."""
+    """Return the open files that lie where a branch has copies, and all folders: each leads to what lies beside and above."""
     found = []
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError, KeyError, ValueError):
             path = os.readlink(f"/proc/self/fd/{name}")
-            regular = stat.S_ISREG(os.stat(f"/proc/self/fd/{name}").st_mode)
-            if regular and (path.startswith(COPIED) or path.startswith("/memfd:")):
+            mode = os.stat(f"/proc/self/fd/{name}").st_mode
+            if stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and path.startswith((*COPIED, "/memfd:"))):
                 found.append(OpenFile(int(name), path))
     return found
 

@@ -1,0 +1,43 @@
+"""The host that is attacked, and the arenas."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from workbench import paths
+from workbench.kernels import channel, session
+from workbench.kernels.environments import Environment
+
+from ..backends import backend
+from .arena import Arena
+from .host import Host, canaries
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """A host with canaries."""
+    with canaries(tmp_path_factory.mktemp("host")) as made:
+        private = [*paths.private_roots(), *paths.builtin("tasks").glob("*/*/hidden"), *paths.builtin("tasks").glob("*/*/solution")]
+        private += [paths.cache() / "tasks", *(paths.cache() / "tasks").glob("*/hidden"), Path(__file__).parent]
+        made.facts["private"] = sorted({str(path) for path in private if path.exists()})
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def arena(request: pytest.FixtureRequest, host: Host, minimal: Environment) -> AsyncIterator[Arena]:
+    """An arena of the backend that the parameter names; the host's canaries are counted by all of them."""
+    name: str = request.param
+    with backend("local" if name == "branch" else name) as sandbox:
+        made = Arena(name, sandbox, minimal, host)
+        with pytest.MonkeyPatch.context() as patch:
+            # nothing here that has not answered by then ever will
+            patch.setattr(session, "_INTERRUPT_SECONDS", 2.0)
+            patch.setattr(channel, "READY_SECONDS", 15.0)
+            try:
+                yield made
+            finally:
+                await made.clear()
