@@ -117,7 +117,6 @@ def visit():
 attempt('connect and ask', visit)
 """,
         only="branch",
-        weak={"branch": "above its root a branch finds its trunk's sockets, and it remembers the key: it can run code in the trunk"},
     ),
     Attack(
         "processes",

@@ -36,7 +36,7 @@ attacker has to go on working, or be said to be dead and go on after that.
 
 MARKS = f"""\
 {CONTAINED} it was contained. **{WEAK}** it gets through; the number says what is to be said about that, and a test fails on the day
-it does not any more. – it makes no sense there; the letter says why.
+it does not any more. - it makes no sense there; the letter says why.
 """
 
 TRUNK = """\
@@ -79,7 +79,7 @@ def page(outcomes: Outcomes) -> str:
             cells = []
             for backend in COLUMNS:
                 if why := beyond(attack, backend):
-                    cells.append(f"– ({reasons.setdefault(why, chr(ord('a') + len(reasons)))})")
+                    cells.append(f"- ({reasons.setdefault(why, chr(ord('a') + len(reasons)))})")
                 elif (outcome := outcomes.get((attack.name, backend), NOT_TRIED)) == WEAK:
                     cells.append(f"**{WEAK}** ({weak.setdefault(attack.weak[backend], len(weak) + 1)})")
                 else:
