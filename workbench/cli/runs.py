@@ -13,7 +13,6 @@ from rich.table import Column, Table
 
 from workbench.cli.errors import output, print_json
 from workbench.cli.run import JsonOption, StoreOption
-from workbench.errors import StoreError
 
 app = typer.Typer(help="The runs in the store.", no_args_is_help=True)
 
@@ -105,12 +104,11 @@ def load(store: Any, run_id: str) -> dict[str, Any]:
     StoreError
         If no run, or more than one, begins with ``run_id``.
     """
-    found = store.rows("SELECT * FROM runs WHERE starts_with(run_id, ?) ORDER BY run_id", [run_id])
-    if len(found) != 1:
-        what = "no run" if not found else f"{len(found)} runs"
-        raise StoreError(f"{what} in {store.path} with an id that begins with {run_id!r}", hint="workbench runs list shows the newest")
-    of = [found[0]["run_id"]]
-    record: dict[str, Any] = {"run": found[0]}
+    from workbench.storage import trajectory
+
+    run = trajectory.find(store, run_id)
+    of = [run["run_id"]]
+    record: dict[str, Any] = {"run": run}
     for table, order in {
         "steps": "step",
         "model_calls": "step",
