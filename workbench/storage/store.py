@@ -249,7 +249,9 @@ class Store:
         calls = [event for event in own if event["event"] == "model_called"]
         costs = [call["cost_usd"] for call in calls if call["cost_usd"] is not None]
         error = Failure(
-            kind="user", message="the process that made this run was killed", hint="what it had finished is here; run the task again"
+            kind="user",
+            message="the process that made this run was killed",
+            hint="what it had finished is here: workbench runs branch goes on from its last step",
         )
         with Journal(path.parent, path.name.removesuffix(SUFFIX)) as journal:
             journal.write(
