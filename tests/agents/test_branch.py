@@ -203,5 +203,5 @@ async def test_an_agent_that_does_something_else_is_stopped(what):
     origin, _ = await recorded(1, *TWO)
     del origin.calls[2]
     _, given = parts(StubModel("<done/>"))
-    with pytest.raises(AgentError, match="step [12] the agent does something else"):
+    with pytest.raises(AgentError, match=r"step [12] the agent does something else"):
         await Other(what).work(BranchWorld(**given, origin=origin))

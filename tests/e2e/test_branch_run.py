@@ -14,9 +14,10 @@ import pytest
 
 import workbench as wb
 from tests.made import SOLVED, make_task, playing
-from workbench import branches
+from workbench import branches, runner
 from workbench.agents.codeact import CodeAct
 from workbench.errors import WorkbenchError
+from workbench.messages import Reply, Usage
 from workbench.tasks.folder import Interactive
 
 pytestmark = pytest.mark.walls
@@ -54,8 +55,6 @@ class Listening:
         self.heard = []
 
     async def reply(self, messages, *, tools=(), on_text=None):
-        from workbench.messages import Reply, Usage
-
         self.heard.append([message.model_copy(deep=True) for message in messages])
         return Reply(text=self.reply_with(messages), usage=Usage(input_tokens=10, output_tokens=1), cost_usd=0.5)
 
@@ -203,7 +202,7 @@ def test_a_question_asked_in_a_notebook_can_branch(minimal, store):
 
 
 class Hasty(CodeAct):
-    """Acts twice before it ends a step, and looks around before it asks."""
+    """Looks around before it asks."""
 
     def __init__(self, look: str = "print('looks')"):
         super().__init__()
@@ -249,6 +248,35 @@ def test_what_cannot_branch_is_refused_before_anything_starts(task, store, branc
         branch(parent, 1, model="nop")
 
 
+def test_a_run_that_broke_off_within_a_step_branches_at_the_one_before(task, store, branch):
+    waiting = [cell("x = 42")]
+    parent = wb.run(task, model=lambda _: waiting.pop(), store=store)
+    assert (parent.status, parent.error.kind, parent.steps) == ("error", "model", 1)
+    with pytest.raises(WorkbenchError, match="no step 2 to branch at: its last step is 1; step 2 was not finished"):
+        branch(parent, 2, model="nop")
+    assert branch(parent, 1, model=playing(cell("open('answer.txt', 'w').write(str(x))"), "<done/>")).success
+    at_once = wb.run(task, model=lambda _: [].pop(), store=store)
+    with pytest.raises(WorkbenchError, match="no step 1 to branch at: it finished none; step 1 was not finished"):
+        branch(at_once, 1, model="nop")
+
+
+def test_a_run_that_still_goes_on_can_branch(task, store, branch):
+    made = []
+
+    def reply(messages):
+        if len(messages) == 2:
+            return cell("x = 42")
+        (run,) = store.rows("SELECT run_id, status FROM runs WHERE parent_run IS NULL")
+        assert run["status"] == "running"
+        made.append(branches.plan(run["run_id"], 1, task=task, model=playing(SOLVED, "<done/>"), store=store))
+        return "<done/>"
+
+    parent = wb.run(task, model=reply, store=store)
+    assert (parent.status, parent.success) == ("completed", False)
+    result = asyncio.run(runner.execute(made[0]))
+    assert result.success and result.parent_run == parent.run_id
+
+
 def test_no_branch_goes_without_walls_unless_asked_to(task, store, branch):
     with pytest.warns(UserWarning, match="sandbox none"):
         parent = wb.run(task, model=playing(cell("x = 1"), "<done/>"), sandbox="none", store=store)
@@ -270,8 +298,6 @@ def test_an_interrupt_while_actions_are_run_again_keeps_the_record(task, store):
     async def story():
         acting, loop = asyncio.Event(), asyncio.get_running_loop()
         plan.listeners.append(lambda event: loop.call_soon(acting.set) if event.event == "action_taken" and event.step == 3 else None)
-        from workbench import runner
-
         work = asyncio.ensure_future(runner.execute(plan))
         await acting.wait()
         work.cancel()
@@ -290,8 +316,6 @@ def test_inherited_actions_that_take_too_long_are_no_fault_of_the_model(task, st
     plan = branches.plan(parent.run_id, 1, task=task, model="nop", timeout=2, store=store)
     plan.origin.taken[1, 0].code = "while True: pass"
     plan.origin.calls[1].text = cell("while True: pass")
-    from workbench import runner
-
     result = asyncio.run(runner.execute(plan))
     assert (result.status, result.error.kind, result.success) == ("error", "sandbox", None)
     assert "took more than 2 s" in result.error.message and "more time" in result.error.hint

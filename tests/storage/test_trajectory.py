@@ -52,7 +52,7 @@ def test_a_run_is_found_by_the_beginning_of_its_id(store: Store) -> None:
         with store.journal(run) as journal:
             journal.write(run_started())
     assert trajectory.find(store, "2026-a")["run_id"] == "2026-a1"
-    with pytest.raises(StoreError, match="2 runs in .* begins with '2026'"):
+    with pytest.raises(StoreError, match=r"2 runs in .* begins with '2026'"):
         trajectory.find(store, "2026")
     with pytest.raises(StoreError, match="no run in"):
         trajectory.find(store, "2027")
