@@ -320,6 +320,7 @@ async def _work(given: Plan, kernel: KernelSession, result: _Result, emit: Calla
     result.spent = world.spent
     try:
         result.answer = await given.agent.work(world)
+        world.leave()
     except LimitReached as reached:
         result.status, result.limit = "limit", reached.limit
         result.error = Failure(kind="limit", message=f"the limit on {reached.limit} ended the run; what was there is graded")

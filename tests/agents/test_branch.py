@@ -188,7 +188,10 @@ class Other:
 
         if self.what == "asks":
             await world.ask([Message(role="user", text="?")])
-        await world.ask([Message(role="system"), Message(role="user")])
+        if self.what != "is done at once":
+            await world.ask([Message(role="system"), Message(role="user")])
+        if self.what == "does nothing":
+            world.end_step([])
         if self.what == "acts":
             await world.execute("something else", "fence", 0)
         if self.what == "acts more":
@@ -198,10 +201,12 @@ class Other:
             await world.ask([Message(role="system"), Message(role="user"), Message(role="assistant")])
 
 
-@pytest.mark.parametrize("what", ["asks", "acts", "acts more", "never ends the step"])
+@pytest.mark.parametrize("what", ["asks", "acts", "acts more", "does nothing", "never ends the step", "is done at once"])
 async def test_an_agent_that_does_something_else_is_stopped(what):
     origin, _ = await recorded(1, *TWO)
     del origin.calls[2]
     _, given = parts(StubModel("<done/>"))
+    world = BranchWorld(**given, origin=origin)
     with pytest.raises(AgentError, match=r"step [12] the agent does something else"):
-        await Other(what).work(BranchWorld(**given, origin=origin))
+        await Other(what).work(world)
+        world.leave()

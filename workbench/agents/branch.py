@@ -74,7 +74,8 @@ class BranchWorld(World):
     """The conversation the model knows, which is not all in the words the agent would find today."""
     _heard: int = 0
     """How many of the agent's messages are in it."""
-    _again: int = 0
+    _again: set[tuple[int, int]] = field(default_factory=set)
+    """Actions that were run again, by step and position."""
     _diverged: list[Diverged] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -129,8 +130,8 @@ class BranchWorld(World):
             raise self._other_agent(step)
         self.emit(_inherited(taken))
         replayed = await self.kernel.execute(code, timeout=self._left_to_replay())
-        self._again += 1
-        difference = replay.Action.of(code, observed.observation).compare(self._again, replayed)
+        self._again.add((step, index))
+        difference = replay.Action.of(code, observed.observation).compare(len(self._again), replayed)
         if difference is not None:
             self._diverged.append(Diverged(step=step, index=index, recorded=difference.recorded, replayed=difference.replayed))
         self.emit(_inherited(observed))
@@ -143,13 +144,25 @@ class BranchWorld(World):
         if self._arrived:
             super().end_step(notes)
             return
-        finished = self.origin.finished.get(self.spent.steps)
-        if finished is None:
-            raise self._other_agent(self.spent.steps)
+        step = self.spent.steps
+        finished, taken = self.origin.finished.get(step), {key for key in self.origin.taken if key[0] <= step}
+        if finished is None or taken != self._again:
+            raise self._other_agent(step)
         self._left_to_replay()
         self.emit(_inherited(finished), durable=True)
-        if self.spent.steps == self.origin.step:
+        if step == self.origin.step:
             self._arrive()
+
+    def leave(self) -> None:
+        """Hear that the agent is done.
+
+        Raises
+        ------
+        AgentError
+            If it was done later then.
+        """
+        if not self._arrived:
+            raise self._other_agent(self.spent.steps + 1)
 
     def _arrive(self) -> None:
         """From here on the run is its own."""
@@ -160,7 +173,7 @@ class BranchWorld(World):
         if self._diverged:
             steps = ", ".join(map(str, branched.diverged_steps))
             message = (
-                f"of the {self._again} actions that were run again, {len(self._diverged)} showed something else than in run"
+                f"of the {len(self._again)} actions that were run again, {len(self._diverged)} showed something else than in run"
                 f" {self.origin.run_id} (step {steps}): what the agent was shown there need not hold in this kernel"
             )
             self.emit(Noticed(kind="branch", message=message))
