@@ -129,6 +129,17 @@ def test_actions_that_show_something_else_are_told(task, store, branch):
     assert store.rows("SELECT diverged_steps FROM runs WHERE run_id = ?", [result.run_id]) == [{"diverged_steps": [2]}]
 
 
+def test_another_build_of_the_environment_is_noticed(task, store):
+    parent = wb.run(task, model=playing(cell("x = 1"), "<done/>"), store=store)
+    for build, told in ((None, []), ("another", [f"environment python-min is another build than that of run {parent.run_id}"])):
+        plan = branches.plan(parent.run_id, 1, task=task, model="nop", store=store)
+        plan.origin.environment_hash = build or plan.origin.environment_hash
+        seen = []
+        plan.listeners.append(seen.append)
+        assert asyncio.run(runner.execute(plan)).status == "completed"
+        assert [event.message for event in seen if event.event == "noticed"] == told
+
+
 def test_a_figure_is_compared_and_kept(tmp_path, ds, store):
     folder = make_task(tmp_path)
     toml = folder / "task.toml"
