@@ -170,6 +170,10 @@ def test_text_is_the_same_everywhere() -> None:
     )
 
 
+def test_a_branch_names_its_parent() -> None:
+    assert page(result(parent_run="r0", parent_step=3))["branch of"] == "r0, step 3"
+
+
 def test_it_is_one_json_document() -> None:
     shown = result(score=Score(metric="rmse", value=1.5, normalised=None), error=Failure(kind="task", message="x"))
     document = json.loads(shown.model_dump_json())

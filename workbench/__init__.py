@@ -18,6 +18,7 @@ from workbench._version import __version__
 
 if TYPE_CHECKING:
     from workbench import tasks
+    from workbench.branches import branch, branch_async
     from workbench.errors import WorkbenchError
     from workbench.interactive import kernel
     from workbench.result import RunResult
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from workbench.storage.store import Store as store  # noqa: N813 - `wb.store()` reads like the verb it is
 
 _HOMES = {
+    "branch": ("workbench.branches", "branch"),
+    "branch_async": ("workbench.branches", "branch_async"),
     "kernel": ("workbench.interactive", "kernel"),
     "run": ("workbench.runner", "run"),
     "run_async": ("workbench.runner", "run_async"),
@@ -35,7 +38,19 @@ _HOMES = {
 }
 """Where each public name lives: its module is imported when the name is first used. No module may have a public name."""
 
-__all__ = ["RunResult", "WorkbenchError", "__version__", "kernel", "load_ipython_extension", "run", "run_async", "store", "tasks"]
+__all__ = [
+    "RunResult",
+    "WorkbenchError",
+    "__version__",
+    "branch",
+    "branch_async",
+    "kernel",
+    "load_ipython_extension",
+    "run",
+    "run_async",
+    "store",
+    "tasks",
+]
 
 
 def __getattr__(name: str) -> Any:

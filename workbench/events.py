@@ -11,6 +11,7 @@ from workbench.errors import Failure
 from workbench.messages import Attempt, Message, ToolCall, Usage
 from workbench.observation import Observation
 
+BranchedBy = Literal["fork", "replay"]
 RunStatus = Literal["completed", "limit", "error", "interrupted"]
 
 
@@ -19,6 +20,12 @@ class _Event(BaseModel):
     seq: int = -1
     """Position in the run's record, from 0; given by the journal."""
     at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+
+class _OfAStep(_Event):
+    step: int
+    inherited: bool = False
+    """Copied from the run that this one is a branch of; what it took was spent there."""
 
 
 class RunStarted(_Event):
@@ -39,6 +46,34 @@ class RunStarted(_Event):
     instruction: str
     version: str
     """Of workbench."""
+    parent_run: str | None = None
+    """The run this one is a branch of."""
+    parent_step: int | None = None
+    """The last step it inherits; 0 for none."""
+
+
+class Diverged(BaseModel):
+    """An inherited action that showed something else when it was run again."""
+
+    step: int
+    index: int
+    recorded: str
+    replayed: str
+    """What it showed then and now, in short."""
+
+
+class Branched(_Event):
+    """The kernel is where the parent's was after the step it was branched at; from here on the run is its own."""
+
+    event: Literal["branched"] = "branched"
+    branched_by: BranchedBy
+    diverged: list[Diverged]
+    seconds: float
+
+    @property
+    def diverged_steps(self) -> list[int]:
+        """The steps of the actions that diverged, each once."""
+        return sorted({each.step for each in self.diverged})
 
 
 class KernelStarted(_Event):
@@ -60,11 +95,10 @@ class KernelDied(_Event):
     reason: str
 
 
-class ModelCalled(_Event):
+class ModelCalled(_OfAStep):
     """One reply of the model, with every request it took."""
 
     event: Literal["model_called"] = "model_called"
-    step: int
     prompt: list[Message]
     """The messages added since the call before; all of a run's prompts and replies in order are its conversation."""
     text: str
@@ -79,11 +113,10 @@ class ModelCalled(_Event):
     """Set where no reply could be had."""
 
 
-class ActionTaken(_Event):
+class ActionTaken(_OfAStep):
     """A code cell sent to the kernel."""
 
     event: Literal["action_taken"] = "action_taken"
-    step: int
     index: int
     """Position within the step, from 0."""
     code: str
@@ -91,20 +124,18 @@ class ActionTaken(_Event):
     """Where in the reply it was found: ``fence``, ``execute``, ``tool_call``."""
 
 
-class Observed(_Event):
+class Observed(_OfAStep):
     """What an action showed."""
 
     event: Literal["observed"] = "observed"
-    step: int
     index: int
     observation: Observation
 
 
-class StepFinished(_Event):
+class StepFinished(_OfAStep):
     """A step is complete and durable."""
 
     event: Literal["step_finished"] = "step_finished"
-    step: int
     notes: list[str]
     """What the model was told about the form of its reply."""
 
@@ -181,6 +212,7 @@ class RunFinished(_Event):
 
 Event = Annotated[
     RunStarted
+    | Branched
     | KernelStarted
     | KernelDied
     | ModelCalled

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from workbench.errors import Failure
-from workbench.events import MetricValue, RunStatus
+from workbench.events import BranchedBy, MetricValue, RunStatus
 
 
 class Score(BaseModel):
@@ -54,6 +54,14 @@ class RunResult(BaseModel):
     seconds: float
     walls: list[str] = Field(default_factory=list)
     missing_walls: list[str] = Field(default_factory=list)
+    parent_run: str | None = None
+    """The run this one is a branch of; what it used is what the branch added."""
+    parent_step: int | None = None
+    """The last step it inherited."""
+    branched_by: BranchedBy | None = None
+    """How the kernel came to the state the parent's had; None where it did not get there."""
+    diverged_steps: list[int] = Field(default_factory=list)
+    """Inherited steps that showed something else when their actions were run again."""
     store: str
 
     @property
@@ -82,6 +90,7 @@ class RunResult(BaseModel):
             + (f"{self.cost_usd:.4f} USD, " if self.cost_usd is not None else "")
             + f"{self.seconds:.1f} s",
             "run": self.run_id,
+            "branch of": f"{self.parent_run}, step {self.parent_step}" if self.parent_run else "",
         }
         left = "text-align:left;vertical-align:top"
         cells = "".join(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import secrets
 import shutil
 import time
@@ -17,8 +18,10 @@ from typing import Any, TypedDict, Unpack
 from workbench import agents, background
 from workbench._version import __version__
 from workbench.agents.base import Agent, LimitReached, RunLimits, Spent, World
+from workbench.agents.branch import BranchWorld, Origin
 from workbench.errors import Failure, StoreError, TaskError, UsageError, classify
 from workbench.events import (
+    Branched,
     Event,
     KernelStarted,
     Noticed,
@@ -61,6 +64,8 @@ class Plan:
     listeners: list[Callable[[Event], None]] = field(default_factory=list)
     on_text: Callable[[str], None] | None = None
     on_output: Callable[[Output], None] | None = None
+    origin: Origin | None = None
+    """What the run inherits, where it is a branch of another."""
 
     @property
     def task(self) -> Task:
@@ -243,6 +248,12 @@ async def execute(given: Plan) -> RunResult:
             emit(Noticed(kind="sandbox", message=_NO_WALLS))
         if not given.environment.built:
             emit(Noticed(kind="environment", message=f"building environment {given.environment.name}, once on this machine"))
+        if given.origin is not None and given.origin.environment_hash not in (None, given.environment.hash):
+            emit(
+                Noticed(
+                    kind="branch", message=f"environment {given.environment.name} is another build than that of run {given.origin.run_id}"
+                )
+            )
         prepared = await _prepare(given)
         files.mkdir(mode=0o700)
         began = time.monotonic()
@@ -293,7 +304,8 @@ async def _prepare(given: Plan) -> Prepared | None:
 async def _work(given: Plan, kernel: KernelSession, result: _Result, emit: Callable[..., None]) -> str | None:
     """Let the agent work in its kernel until it is done or reaches a limit."""
     task = given.task
-    world = World(
+    make = World if given.origin is None else functools.partial(BranchWorld, origin=given.origin)
+    world = make(
         instruction=given.folder.instruction(given.variant),
         submission=_handing_in(task),
         packages=environments.describe(given.environment),
@@ -308,6 +320,7 @@ async def _work(given: Plan, kernel: KernelSession, result: _Result, emit: Calla
     result.spent = world.spent
     try:
         result.answer = await given.agent.work(world)
+        world.leave()
     except LimitReached as reached:
         result.status, result.limit = "limit", reached.limit
         result.error = Failure(kind="limit", message=f"the limit on {reached.limit} ended the run; what was there is graded")
@@ -337,7 +350,7 @@ def _handing_in(task: Task) -> str:
 
 
 def _started(given: Plan) -> RunStarted:
-    task, limits = given.task, given.limits
+    task, limits, origin = given.task, given.limits, given.origin
     return RunStarted(
         task=task.id,
         task_hash=given.folder.hash(),
@@ -352,6 +365,8 @@ def _started(given: Plan) -> RunStarted:
         limits={"steps": limits.steps, "seconds": limits.seconds, "tokens": limits.tokens, "cost_usd": limits.cost_usd},
         instruction=given.folder.instruction(given.variant),
         version=__version__,
+        parent_run=origin.run_id if origin else None,
+        parent_step=origin.step if origin else None,
     )
 
 
@@ -368,12 +383,15 @@ class _Result:
         self.spent = Spent()
         self.walls: list[str] = []
         self.missing: list[str] = []
+        self.branched: Branched | None = None
         self.scored: Scored | None = None
 
     def take(self, event: Event) -> None:
         """Note what ``event`` says of the result."""
         if isinstance(event, KernelStarted):
             self.walls, self.missing = event.walls, event.missing
+        elif isinstance(event, Branched):
+            self.branched = event
         elif isinstance(event, Scored):
             self.scored = event
 
@@ -395,7 +413,7 @@ class _Result:
         """Return what the caller gets."""
         metrics = self.scored.metrics if self.scored else []
         primary = next((metric for metric in metrics if metric.primary), None)
-        given = self.given
+        given, branched = self.given, self.branched
         return RunResult(
             run_id=self.run_id,
             task=given.task.id,
@@ -417,5 +435,9 @@ class _Result:
             seconds=self.seconds,
             walls=self.walls,
             missing_walls=self.missing,
+            parent_run=given.origin.run_id if given.origin else None,
+            parent_step=given.origin.step if given.origin else None,
+            branched_by=branched.branched_by if branched else None,
+            diverged_steps=branched.diverged_steps if branched else [],
             store=str(given.store.path),
         )

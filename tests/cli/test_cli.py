@@ -72,6 +72,8 @@ def test_a_run_that_could_not_be_completed_is_exit_code_1(task, store_path):
         (["environments", "build", "python-min", "--backend", "podman"], "there are: local, docker, e2b"),
         (["environments", "lock", "python-xl"], "no environment is called"),
         (["runs", "show", "2001"], "no run in"),
+        (["runs", "branch", "2001", "--at", "1"], "no run in"),
+        (["runs", "branch", "2001"], "Missing option '--at'"),
         (["frobnicate"], "No such command"),
     ],
 )
@@ -98,6 +100,32 @@ def test_runs_are_listed_and_shown(task, store_path):
     assert "open('answer.txt', 'w').write('42')" in shown.stdout and "correct = 1.0" in shown.stdout
     table = workbench("runs", "list", "--store", store_path)
     assert run_id in table.stdout
+
+
+@pytest.mark.walls
+def test_a_run_branches_and_names_its_parent(task, store_path):
+    run = json.loads(workbench("run", task, "--model", "function:tests.cli.steps:unsteady", "--json", "--store", store_path).stdout)
+    there = ("--task", task, "--store", store_path)
+    done = workbench("runs", "branch", run["run_id"][:-2], "--at", 1, "--model", "oracle", "--json", *there)
+    document = json.loads(done.stdout)
+    assert done.returncode == 0 and set(document) >= CONTRACT
+    assert (document["success"], document["parent_run"], document["parent_step"]) == (True, run["run_id"], 1)
+    assert (document["branched_by"], document["diverged_steps"], document["steps"]) == ("replay", [1], 2)
+    assert "step 1: inherited" in done.stderr and "1 showed something else" in done.stderr and "branched by replay" in done.stderr
+
+    listed = json.loads(workbench("runs", "list", "--json", "--store", store_path).stdout)
+    assert [(row["parent_run"], row["parent_step"]) for row in listed] == [(run["run_id"], 1), (None, None)]
+    assert f"{run['run_id']} at 1" in workbench("runs", "list", "--store", store_path).stdout
+    shown = workbench("runs", "show", document["run_id"], "--store", store_path).stdout
+    assert f"branch of {run['run_id']} at step 1, by replay" in shown
+    assert "step 1, inherited" in shown and "step 2, inherited" not in shown and "showed something else than is shown here: 1" in shown
+    person = workbench("runs", "branch", run["run_id"], "--at", 1, "--instruction", "Go on.", "--model", "nop", *there).stdout
+    assert f"branch of {run['run_id']} at step 1, steps that showed something else: 1" in person
+
+    refused = workbench("runs", "branch", run["run_id"], "--at", 7, "--json", *there)
+    assert refused.returncode == 2 and "has no step 7" in json.loads(refused.stdout)["error"]["message"]
+    gone = workbench("runs", "branch", run["run_id"], "--at", 1, "--store", store_path)
+    assert gone.returncode == 2 and "--task FOLDER" in " ".join(gone.stderr.split())
 
 
 def test_tasks_are_listed_and_shown():

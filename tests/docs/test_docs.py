@@ -91,6 +91,9 @@ def unreachable(_messages: object) -> str:
 def test_every_query_finds_something_where_there_is_something(store: Store) -> None:
     for model in (unreachable, lambda _: "no code at all", lambda _: "```python\n1 / 0\n```", "oracle"):
         wb.run("refactoring/mistune-rename-escape", model=model, max_steps=10 if model == "oracle" else 1, store=store)
+    unsteady = "```python\nimport uuid\nprint(uuid.uuid4())\n```"
+    run = wb.run("refactoring/mistune-rename-escape", model=lambda _: unsteady, max_steps=1, store=store)
+    wb.branch(run.run_id, 1, model="nop", store=store)
     empty = [query for _, query in SQL if store.sql(query).empty]
     # a task that was not run, and walls that may all stand here
     assert all("diabetes-progression" in query or "missing_walls" in query for query in empty), empty

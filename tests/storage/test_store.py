@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from tests.storage.conftest import Start
 from tests.storage.test_tables import fresh, keep, run_finished, run_started
 from workbench.errors import StoreError, WorkbenchError
-from workbench.events import ActionTaken, Event, ModelCalled, Noticed, Scored, StepFinished, SubmissionFrozen
+from workbench.events import ActionTaken, Branched, Event, ModelCalled, Noticed, Scored, StepFinished, SubmissionFrozen
 from workbench.messages import Message, Usage
 from workbench.storage.store import Store
 
@@ -228,10 +229,22 @@ sys.stdin.readline()
             "cost_usd": 0.75,
             "error_kind": "user",
             "error_message": "the process that made this run was killed",
-            "error_hint": "what it had finished is here; run the task again",
+            "error_hint": "what it had finished is here: workbench runs branch goes on from its last step",
         }
         assert [row["seq"] for row in store.rows("SELECT seq FROM events ORDER BY seq")] == list(range(9))
         assert left(store) == []
+
+    def test_branch_is_not_said_to_have_used_what_it_inherited(self, store: Store) -> None:
+        with store.journal("r1") as journal:
+            journal.write(run_started())
+            for event in a_step(1):
+                journal.write(event.model_copy(update={"inherited": True}))
+            journal.write(Branched(branched_by="replay", diverged=[], seconds=0.5))
+            for event in a_step(2):
+                journal.write(event)
+        assert store.rows("SELECT status, steps, tokens, cost_usd FROM runs") == [
+            {"status": "interrupted", "steps": 1, "tokens": 10, "cost_usd": 0.25}
+        ]
 
     def test_run_that_costs_nothing_known_says_so(self, store: Store) -> None:
         with store.journal("r1") as journal:
@@ -351,10 +364,38 @@ connection.close()
         assert store.path.read_text().startswith("a shopping list")
 
 
+MIGRATIONS = sorted(resources.files("workbench.storage").joinpath("migrations").iterdir(), key=lambda entry: entry.name)
+VERSIONS = [int(entry.name.removesuffix(".sql")) for entry in MIGRATIONS if entry.name.endswith(".sql")]
+
+
 class TestSchema:
+    def test_of_the_first_version_is_brought_up_to_date_with_what_is_in_it(self, store: Store) -> None:
+        with duckdb.connect(str(store.path)) as connection:
+            connection.execute("CREATE TABLE schema_migrations (version INTEGER, applied_at TIMESTAMP)")
+            connection.execute(MIGRATIONS[0].read_text(encoding="utf-8"))
+            connection.execute("INSERT INTO schema_migrations VALUES (1, now()::TIMESTAMP)")
+            connection.execute("INSERT INTO steps VALUES ('old', 1, now()::TIMESTAMP, ['n'])")
+        # and a journal of that time, which says nothing of branches
+        with store.journal("r1") as journal:
+            for event in [run_started(), *a_step(1), run_finished()]:
+                journal.write(event)
+        old = ("inherited", "parent_run", "parent_step")
+        lines = [
+            {key: value for key, value in json.loads(line).items() if key not in old} for line in journal.path.read_text().splitlines()
+        ]
+        journal.path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        assert store.rows("SELECT run_id, inherited FROM steps ORDER BY run_id") == [
+            {"run_id": "old", "inherited": False},
+            {"run_id": "r1", "inherited": False},
+        ]
+        assert store.rows("SELECT parent_run, parent_step, branched_by, diverged_steps FROM runs WHERE parent_run IS NULL") == [
+            {"parent_run": None, "parent_step": None, "branched_by": None, "diverged_steps": None}
+        ]
+        assert store.rows("SELECT inherited FROM model_calls UNION ALL SELECT inherited FROM actions") == [{"inherited": False}] * 2
+
     def test_is_made_in_an_empty_store(self, store: Store) -> None:
         assert not store.path.exists()
-        assert [row["version"] for row in store.rows("SELECT version FROM schema_migrations")] == [1]
+        assert [row["version"] for row in store.rows("SELECT version FROM schema_migrations ORDER BY ALL")] == VERSIONS
 
     def test_is_made_once(self, store: Store) -> None:
         for run in ("r1", "r2"):
@@ -362,7 +403,7 @@ class TestSchema:
             with store.journal(run) as journal:
                 journal.write(run_started())
             Store(store.path).absorb()
-        assert count(store, "schema_migrations") == 1
+        assert count(store, "schema_migrations") == len(VERSIONS)
         assert count(store, "runs") == 4
 
     @pytest.mark.parametrize("pending", [False, True])
@@ -383,7 +424,7 @@ class TestSchema:
         if pending:
             with store.journal("r1") as journal:
                 journal.write(run_started())
-        with pytest.raises(StoreError, match="has schema version 99, this workbench knows 1") as caught:
+        with pytest.raises(StoreError, match=f"has schema version 99, this workbench knows {VERSIONS[-1]}\\b") as caught:
             Store(store.path).sql("SELECT * FROM runs")
         assert caught.value.hint == "update workbench"
         if pending:

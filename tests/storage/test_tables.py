@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.storage.strategies import a, without
-from workbench.events import KernelStarted, ModelCalled, Observed, RunFinished, RunStarted, Scored, StepFinished
+from workbench.events import Branched, Diverged, KernelStarted, ModelCalled, Observed, RunFinished, RunStarted, Scored, StepFinished
 from workbench.observation import Observation, Output
 from workbench.storage.store import Store
 from workbench.storage.tables import Rows
@@ -137,6 +137,13 @@ class TestEveryEvent:
         run = keep(shared, [run_started(), first, last, run_finished()])
         (row,) = shared.rows("SELECT environment_hash, walls, missing_walls FROM runs WHERE run_id = ?", [run])
         assert row == {"environment_hash": last.environment_hash, "walls": last.walls, "missing_walls": last.missing}
+
+    def test_of_a_branch_names_its_parent_and_the_steps_that_diverged(self, store: Store) -> None:
+        started = run_started().model_copy(update={"parent_run": "r0", "parent_step": 3})
+        diverged = [Diverged(step=step, index=index, recorded="a", replayed="b") for step, index in ((3, 1), (1, 0), (3, 0))]
+        keep(store, [started, Branched(branched_by="replay", diverged=diverged, seconds=1), run_finished()])
+        (row,) = store.rows("SELECT parent_run, parent_step, branched_by, diverged_steps FROM runs")
+        assert row == {"parent_run": "r0", "parent_step": 3, "branched_by": "replay", "diverged_steps": [1, 3]}
 
     def test_of_a_run_that_goes_on_leaves_its_end_open(self, store: Store) -> None:
         with store.journal("r1") as journal:

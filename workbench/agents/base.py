@@ -210,6 +210,9 @@ class World:
             raise LimitReached("cost")
         self.left()
 
+    def leave(self) -> None:
+        """Hear that the agent is done."""
+
 
 class Agent(Protocol):
     """Works on a task until it is done."""

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.markup import escape
 
 from workbench.cli.errors import FAILED, INTERRUPTED, output, print_json, progress
 from workbench.errors import UsageError
-from workbench.events import Event, KernelStarted, ModelCalled, Noticed, Observed, RunStarted, Scored, StepFinished
+from workbench.events import Branched, Event, KernelStarted, ModelCalled, Noticed, Observed, RunStarted, Scored, StepFinished
 from workbench.result import RunResult
 
 StoreOption = Annotated[
     Path | None, typer.Option("--store", help="The store file; by default WORKBENCH_STORE, else workbench.duckdb in the project folder.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")]
+MaxStepsOption = Annotated[int | None, typer.Option("--max-steps", help="Most model replies.")]
+MaxTokensOption = Annotated[int | None, typer.Option("--max-tokens", help="Most input and output tokens together.")]
+BudgetOption = Annotated[float | None, typer.Option("--budget-usd", help="Most US dollars.")]
+TimeoutOption = Annotated[float | None, typer.Option("--timeout", help="Most seconds of work.")]
+BaseUrlOption = Annotated[str | None, typer.Option("--base-url", help="Of an OpenAI-compatible server; by default WORKBENCH_BASE_URL.")]
+RecordOption = Annotated[Path | None, typer.Option("--record", help="Record the model's traffic in this cassette.")]
 
 
 def run(
@@ -27,13 +33,13 @@ def run(
     ] = None,
     sandbox: Annotated[str, typer.Option(help="local, docker or e2b; or none, which has no walls.")] = "local",
     variant: Annotated[list[str] | None, typer.Option(metavar="AXIS=VALUE", help="The task's prompt variant; may be given again.")] = None,
-    max_steps: Annotated[int | None, typer.Option(help="Most model replies.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Most input and output tokens together.")] = None,
-    budget_usd: Annotated[float | None, typer.Option(help="Most US dollars.")] = None,
-    timeout: Annotated[float | None, typer.Option(help="Most seconds of work.")] = None,
+    max_steps: MaxStepsOption = None,
+    max_tokens: MaxTokensOption = None,
+    budget_usd: BudgetOption = None,
+    timeout: TimeoutOption = None,
     epoch: Annotated[int, typer.Option(help="Which repetition this is.")] = 1,
-    base_url: Annotated[str | None, typer.Option(help="Of an OpenAI-compatible server; by default WORKBENCH_BASE_URL.")] = None,
-    record: Annotated[Path | None, typer.Option(help="Record the model's traffic in this cassette.")] = None,
+    base_url: BaseUrlOption = None,
+    record: RecordOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -55,7 +61,11 @@ def run(
         "store": store,
         "on_event": Progress(),
     }
-    result = background.wait(runner.execute(runner.plan(task, **options)))
+    finish(background.wait(runner.execute(runner.plan(task, **options))), as_json=as_json)
+
+
+def finish(result: RunResult, *, as_json: bool) -> NoReturn:
+    """Print ``result`` and leave with its exit code."""
     if as_json:
         print_json(result.model_dump(mode="json"))
     else:
@@ -92,11 +102,16 @@ class Progress:
         """Print a line for ``event``, if it is worth one."""
         match event:
             case RunStarted():
-                self._line(f"run {event.run_id}: {event.task}, model {event.model}, sandbox {event.sandbox}")
+                branch = f", branch of {event.parent_run} at step {event.parent_step}" if event.parent_run else ""
+                self._line(f"run {event.run_id}: {event.task}, model {event.model}, sandbox {event.sandbox}{branch}")
+            case Branched():
+                self._line(f"branched by {event.branched_by} in {event.seconds:.1f} s")
             case Noticed():
                 self._line(f"note: {event.message}")
             case KernelStarted():
                 self._line(f"kernel ready in {event.seconds:.1f} s, behind: {'; '.join(event.walls) or 'no wall'}")
+            case ModelCalled(inherited=True):
+                self._line(f"step {event.step}: inherited")
             case ModelCalled():
                 retried = "".join(f", {attempt.status}" for attempt in event.attempts if attempt.status != "ok")
                 self._line(
@@ -131,6 +146,9 @@ def show(result: RunResult) -> None:
     if result.error:
         colour = "yellow" if result.error.kind in ("limit", "user") else "red"
         output.print(f"  [{colour}]{result.error.kind}:[/] {escape(str(result.error))}", soft_wrap=True)
+    if result.parent_run:
+        diverged = f", steps that showed something else: {', '.join(map(str, result.diverged_steps))}" if result.diverged_steps else ""
+        output.print(f"  branch of {result.parent_run} at step {result.parent_step}{diverged}", soft_wrap=True)
     ended = result.status + (f" ({result.limit})" if result.limit else "")
     cost = "cost unknown" if result.cost_usd is None else f"{result.cost_usd:.4f} USD"
     output.print(f"  {ended}: {result.steps} steps, {result.tokens} tokens, {cost}, {result.seconds:.1f} s")

@@ -11,15 +11,16 @@ from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Column, Table
 
+from workbench.cli import branch
 from workbench.cli.errors import output, print_json
 from workbench.cli.run import JsonOption, StoreOption
-from workbench.errors import StoreError
 
 app = typer.Typer(help="The runs in the store.", no_args_is_help=True)
+app.command("branch")(branch.branch)
 
 _LIST = """
 SELECT r.run_id, r.started_at, r.task, r.variant, r.agent, r.model, r.sandbox, r.status, r.limit_reached, r.error_kind,
-       r.success, s.metric, s.value, r.steps, r.tokens, r.cost_usd, r.seconds
+       r.success, s.metric, s.value, r.steps, r.tokens, r.cost_usd, r.seconds, r.parent_run, r.parent_step
 FROM runs r LEFT JOIN scores s ON s.run_id = r.run_id AND s.is_primary
 ORDER BY r.run_id DESC LIMIT ?
 """
@@ -50,6 +51,9 @@ def list_(
         "seconds",
         box=SIMPLE,
     )
+    branches = any(row["parent_run"] for row in rows)
+    if branches:
+        table.add_column("branch of", no_wrap=True)
     for row in rows:
         solved = {None: "-", True: "[green]yes[/]", False: "no"}[row["success"]]
         score = "-" if row["value"] is None else f"{row['metric']} {row['value']:.4g}"
@@ -57,7 +61,8 @@ def list_(
         seconds = "-" if row["seconds"] is None else f"{row['seconds']:.1f}"
         status = row["status"] + (f" ({row['limit_reached'] or row['error_kind']})" if row["limit_reached"] or row["error_kind"] else "")
         steps = "-" if row["steps"] is None else str(row["steps"])
-        table.add_row(row["run_id"], escape(row["task"]), escape(row["model"]), status, solved, score, steps, cost, seconds)
+        parent = [f"{row['parent_run']} at {row['parent_step']}" if row["parent_run"] else ""] if branches else []
+        table.add_row(row["run_id"], escape(row["task"]), escape(row["model"]), status, solved, score, steps, cost, seconds, *parent)
     output.print(table)
 
 
@@ -74,12 +79,18 @@ def show(
         return
     run = record["run"]
     output.print(f"[bold]{run['run_id']}[/]  {escape(run['task'])}  {escape(run['model'])}  {run['status']}", soft_wrap=True)
+    if run["parent_run"]:
+        output.print(f"branch of {run['parent_run']} at step {run['parent_step']}, by {run['branched_by'] or '(not made)'}", soft_wrap=True)
+        if run["diverged_steps"]:
+            steps = ", ".join(map(str, run["diverged_steps"]))
+            output.print(f"[yellow]run again, these steps showed something else than is shown here: {steps}[/]", soft_wrap=True)
     output.print(f"[dim]behind: {escape('; '.join(run['walls'] or []) or 'no wall')}[/]", soft_wrap=True)
     for wall in run["missing_walls"] or []:
         output.print(f"[yellow]missing: {escape(wall)}[/]", soft_wrap=True)
     for call in record["model_calls"]:
         attempts = "".join(f" [{attempt['status']}]" for attempt in json.loads(call["attempts"]) if attempt["status"] != "ok")
-        output.rule(f"step {call['step']}{escape(attempts)}", align="left")
+        inherited = ", inherited" if call["inherited"] else ""
+        output.rule(f"step {call['step']}{inherited}{escape(attempts)}", align="left")
         output.print(escape(_prose(call)), soft_wrap=True)
         for action in record["actions"]:
             if action["step"] == call["step"]:
@@ -105,12 +116,11 @@ def load(store: Any, run_id: str) -> dict[str, Any]:
     StoreError
         If no run, or more than one, begins with ``run_id``.
     """
-    found = store.rows("SELECT * FROM runs WHERE starts_with(run_id, ?) ORDER BY run_id", [run_id])
-    if len(found) != 1:
-        what = "no run" if not found else f"{len(found)} runs"
-        raise StoreError(f"{what} in {store.path} with an id that begins with {run_id!r}", hint="workbench runs list shows the newest")
-    of = [found[0]["run_id"]]
-    record: dict[str, Any] = {"run": found[0]}
+    from workbench.storage import trajectory
+
+    run = trajectory.find(store, run_id)
+    of = [run["run_id"]]
+    record: dict[str, Any] = {"run": run}
     for table, order in {
         "steps": "step",
         "model_calls": "step",

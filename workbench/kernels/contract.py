@@ -5,16 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, Field
 
 from workbench.errors import SandboxError
+from workbench.events import BranchedBy
 from workbench.kernels.exchange import MOST
 from workbench.kernels.files import Entry
 from workbench.observation import Observation, Output
-
-BranchedBy = Literal["fork", "replay"]
 
 
 class CannotFork(SandboxError):

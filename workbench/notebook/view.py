@@ -48,7 +48,8 @@ class LiveView:
     def _render(self, event: Event) -> tuple[str, str]:
         match event:
             case RunStarted():
-                text = f"run {event.run_id}: {event.model}, sandbox {event.sandbox}"
+                branch = f", branch of {event.parent_run} at step {event.parent_step}" if event.parent_run else ""
+                text = f"run {event.run_id}: {event.model}, sandbox {event.sandbox}{branch}"
                 return _note(text), text
             case KernelStarted():
                 text = (
@@ -64,7 +65,11 @@ class LiveView:
             case ModelCalled():
                 text = event.text or (event.failure.message if event.failure else "")
                 retried = [attempt.status for attempt in event.attempts if attempt.status != "ok"]
-                heading = f"step {event.step}" + (f" (asked again after {', '.join(retried)})" if retried else "")
+                heading = (
+                    f"step {event.step}"
+                    + (", inherited" if event.inherited else "")
+                    + (f" (asked again after {', '.join(retried)})" if retried else "")
+                )
                 thought = html.escape(cut_middle(text, _TEXT_SIZE))
                 return f"<details><summary>{html.escape(heading)}</summary><pre style='{_PRE}'>{thought}</pre></details>", heading
             case ActionTaken():

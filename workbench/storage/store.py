@@ -245,10 +245,13 @@ class Store:
         end = data.rfind(b"\n") + 1
         os.truncate(path, end)
         events = [json.loads(line) for line in data[:end].splitlines()]
-        calls = [event for event in events if event["event"] == "model_called"]
+        own = [event for event in events if not event.get("inherited")]
+        calls = [event for event in own if event["event"] == "model_called"]
         costs = [call["cost_usd"] for call in calls if call["cost_usd"] is not None]
         error = Failure(
-            kind="user", message="the process that made this run was killed", hint="what it had finished is here; run the task again"
+            kind="user",
+            message="the process that made this run was killed",
+            hint="what it had finished is here: workbench runs branch goes on from its last step",
         )
         with Journal(path.parent, path.name.removesuffix(SUFFIX)) as journal:
             journal.write(
@@ -256,7 +259,7 @@ class Store:
                     status="interrupted",
                     error=error,
                     success=None,
-                    steps=sum(event["event"] == "step_finished" for event in events),
+                    steps=sum(event["event"] == "step_finished" for event in own),
                     tokens=sum(call["usage"]["input_tokens"] + call["usage"]["output_tokens"] for call in calls),
                     cost_usd=sum(costs) if costs else None,
                     seconds=_seconds(events),

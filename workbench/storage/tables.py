@@ -40,6 +40,9 @@ class Rows:
         if kind == "observed":
             event["observation"]["outputs"] = [self._detach(output) for output in event["observation"]["outputs"]]
         fields = {key: value for key, value in event.items() if key not in ("run_id", "seq", "at", "event")}
+        if kind in _OF_A_STEP:
+            # journals from before there were branches do not say it
+            fields.setdefault("inherited", False)
         self._insert("events", run_id=event["run_id"], seq=event["seq"], recorded_at=event["at"], event=kind, data=fields)
         if (handler := _HANDLERS.get(kind)) is not None:
             # handlers take out what has a column of its own
@@ -62,6 +65,11 @@ class Rows:
     def run_started(self, run_id: str, at: str, data: Row) -> None:
         """A run's row, still without its end."""
         self._insert("runs", run_id=run_id, started_at=at, status="running", **data)
+
+    def branched(self, run_id: str, _at: str, data: Row) -> None:
+        """How a branch was made, set in its run's row."""
+        steps = sorted({diverged["step"] for diverged in data["diverged"]})
+        self.updates.append((run_id, {"branched_by": data["branched_by"], "diverged_steps": steps}))
 
     def kernel_started(self, run_id: str, _at: str, data: Row) -> None:
         """The walls of the last kernel are the run's."""
@@ -86,6 +94,7 @@ class Rows:
             "observations",
             run_id=run_id,
             step=data["step"],
+            inherited=data["inherited"],
             position=data["index"],
             error_name=error.get("name"),
             error_value=error.get("value"),
@@ -130,8 +139,10 @@ def _decoded(text: str) -> bytes | None:
         return None
 
 
+_OF_A_STEP = ("model_called", "action_taken", "observed", "step_finished")
 _HANDLERS: dict[str, Callable[[Rows, str, str, Row], None]] = {
     "run_started": Rows.run_started,
+    "branched": Rows.branched,
     "kernel_started": Rows.kernel_started,
     "model_called": Rows.model_called,
     "action_taken": Rows.action_taken,

@@ -1,0 +1,58 @@
+"""``workbench runs branch``: a new run that goes on from a step of a recorded one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from workbench.cli.run import (
+    BaseUrlOption,
+    BudgetOption,
+    JsonOption,
+    MaxStepsOption,
+    MaxTokensOption,
+    Progress,
+    RecordOption,
+    StoreOption,
+    TimeoutOption,
+    finish,
+)
+
+
+def branch(
+    run_id: Annotated[str, typer.Argument(help="A run's id, or its beginning.")],
+    at: Annotated[int, typer.Option(help="The last step that is inherited; 0 for none.")],
+    model: Annotated[str | None, typer.Option(help="Who goes on, as for workbench run; by default the model of the run.")] = None,
+    agent: Annotated[str | None, typer.Option(help="By default the agent of the run; another one can only begin at 0.")] = None,
+    sandbox: Annotated[str | None, typer.Option(help="By default that of the run; none must be asked for.")] = None,
+    task: Annotated[str | None, typer.Option(metavar="FOLDER", help="The task's folder, where it was run from one.")] = None,
+    instruction: Annotated[str, typer.Option(metavar="TEXT", help="What the model is told besides, once.")] = "",
+    max_steps: MaxStepsOption = None,
+    max_tokens: MaxTokensOption = None,
+    budget_usd: BudgetOption = None,
+    timeout: TimeoutOption = None,
+    base_url: BaseUrlOption = None,
+    record: RecordOption = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a new run that goes on from a step of a recorded one. Limits apply to what it adds."""
+    from workbench import background, branches, runner
+
+    options: dict[str, Any] = {
+        "model": model,
+        "agent": agent,
+        "sandbox": sandbox,
+        "task": task,
+        "instruction": instruction,
+        "max_steps": max_steps,
+        "max_tokens": max_tokens,
+        "budget_usd": budget_usd,
+        "timeout": timeout,
+        "base_url": base_url,
+        "record": record,
+        "store": store,
+        "on_event": Progress(),
+    }
+    finish(background.wait(runner.execute(branches.plan(run_id, at, **options))), as_json=as_json)
