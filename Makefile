@@ -2,7 +2,7 @@
 # make test   sets everything up and runs the tests
 # Everything lives in .venv/ and in the user's cache; both commands are safe to repeat.
 
-.PHONY: demo test soak lint types check bench system engine clean
+.PHONY: demo test soak red-team lint types check bench system engine clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -21,6 +21,14 @@ test: system engine $(VENV)/.dev
 soak: system $(VENV)/.dev
 	@$(BIN)/workbench environments build python-ds >/dev/null
 	$(BIN)/pytest -m soak $(ARGS)
+
+# Every hostile program behind every wall, as root and as an ordinary user; writes docs/red_team.md.
+red-team: system $(VENV)/.dev
+	@$(BIN)/workbench environments build python-min python-ds >/dev/null
+	@rm -f build/red_team.json
+	$(BIN)/python -m tests.kernels.red_team try build/red_team.json
+	bash .ci/as-user python -m tests.kernels.red_team try build/red_team.json
+	$(BIN)/python -m tests.kernels.red_team publish build/red_team.json
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -18,9 +18,9 @@ Outcomes = dict[tuple[str, str], str]
 INTRODUCTION = """\
 # The red team
 
-Hostile programs that want out of a kernel, and what comes of them. Every program runs on every backend where it makes
-sense, as root and as an ordinary user, each time the tests run. This page is written by `make red-team`; a test fails
-when it does not say what the suite tries.
+Hostile programs that want out of a kernel, and what comes of them. `make red-team` runs every program on every backend
+where it makes sense, as root and as an ordinary user, and writes this page. `make test` runs those that its user can: root
+is given no sandlock. A test fails when this page does not say what the suite tries.
 
 Each program goes for something that it must not have, and has to end in one way:
 
