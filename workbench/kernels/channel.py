@@ -21,6 +21,7 @@ FLOOD_BYTES = 64 * 2**20
 _QUIET_SECONDS = 3.0
 _REQUEST_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
+_WELCOME_SECONDS = 3.0
 
 
 class KernelDied(Exception):
@@ -112,9 +113,21 @@ class Channel:
             with contextlib.suppress(asyncio.CancelledError, LineClosed):
                 await opening
         # output is lost until the subscription stands, and only the welcome message says that it does
+        while True:
+            try:
+                await asyncio.wait_for(self._welcome(), _WELCOME_SECONDS)
+                break
+            except TimeoutError:
+                # what a kernel sends just as it is subscribed to can cost it the event (ipykernel uses the socket beside
+                # its ZMQStream, which waits for an edge); it hears of the next subscription
+                with contextlib.suppress(LineClosed):
+                    for subscription in (b"\x00", b"\x01"):
+                        await self._lines["iopub"].send([subscription])
+        await self._reply(await self._send("shell", "kernel_info_request", {}))
+
+    async def _welcome(self) -> None:
         while (await self._message("iopub"))["msg_type"] != "iopub_welcome":
             pass
-        await self._reply(await self._send("shell", "kernel_info_request", {}))
 
     async def _send(self, name: str, kind: str, content: dict[str, Any], buffers: Sequence[Any] = ()) -> str:
         """Send a request and return its id."""
