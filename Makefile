@@ -22,12 +22,12 @@ soak: system $(VENV)/.dev
 	@$(BIN)/workbench environments build python-ds >/dev/null
 	$(BIN)/pytest -m soak $(ARGS)
 
-# Every hostile program behind every wall, as root and as an ordinary user; writes docs/red_team.md.
-red-team: system $(VENV)/.dev
-	@$(BIN)/workbench environments build python-min python-ds >/dev/null
+# Every hostile program on every backend, as this user and, where this is root, as an ordinary one; then the page about it.
+red-team: system engine $(VENV)/.dev
+	@$(BIN)/workbench environments build python-min >/dev/null
 	@rm -f build/red_team.json
-	$(BIN)/python -m tests.kernels.red_team try build/red_team.json
-	bash .ci/as-user python -m tests.kernels.red_team try build/red_team.json
+	-$(BIN)/python -m tests.kernels.red_team try build/red_team.json
+	-if [ "$$(id -u)" = 0 ]; then .ci/as-user python -m tests.kernels.red_team try build/red_team.json; fi
 	$(BIN)/python -m tests.kernels.red_team publish build/red_team.json
 
 lint: $(VENV)/.dev

@@ -92,7 +92,7 @@ def _keep(folder: Path) -> None:
     memory = Path("/dev/shm")
     roomy = memory.is_dir() and shutil.disk_usage(memory).free > _ROOM_BYTES
     kept = (memory / folder.name) if roomy else folder / "kept"
-    shutil.rmtree(kept, ignore_errors=True)
+    _remove(kept)
     paths = {"data-root": kept / "data", "exec-root": kept / "exec", "pidfile": kept / "pid", "config-file": kept / "none.json"}
     kept.mkdir()
     (kept / "none.json").write_text("{}")
@@ -107,7 +107,15 @@ def _keep(folder: Path) -> None:
         finally:
             running.terminate()
             running.wait(_START_SECONDS)
-            shutil.rmtree(kept, ignore_errors=True)
+            _remove(kept)
+
+
+def _remove(kept: Path) -> None:
+    """Remove an engine's files; one that was killed leaves mounts there, which nobody could remove."""
+    mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for point in sorted((each for each in mounted if Path(each).is_relative_to(kept)), reverse=True):
+        subprocess.run(["umount", "--lazy", point], check=False)
+    shutil.rmtree(kept, ignore_errors=True)
 
 
 def _import_base(client: docker.DockerClient, folder: Path) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -18,7 +19,7 @@ from workbench.kernels.policy import Policy
 from workbench.kernels.session import KernelSession
 
 from ..conftest import require_walls
-from .tools import PATIENCE, holdings, text_of, told
+from .tools import PATIENCE, eventually, holdings, text_of, told
 
 pytestmark = pytest.mark.walls
 
@@ -258,39 +259,27 @@ async def test_deep_branches_keep_their_past(start: Start, fork: Start) -> None:
     )
 
 
-async def test_a_branch_can_neither_see_nor_touch_the_kernel_it_came_from(start: Start, fork: Start) -> None:
+async def test_an_interrupt_of_the_kernel_is_none_of_its_branches(start: Start, fork: Start) -> None:
     kernel = await start()
-    await kernel.execute("import os\nopen('secret', 'w').write('the trunk only')\npid = os.getpid()")
     branch = await fork(kernel)
-    sibling = await fork(kernel)
-    await kernel.execute("open('secret', 'w').write('changed later')")
-    pids = [await value_of(kernel, "pid"), await value_of(sibling, "os.getpid()")]
-    code = f"""
-import ctypes, signal
-libc = ctypes.CDLL(None, use_errno=True)
-got = []
-def attempt(what, function):
-    try: got.append((what, str(function())[:100]))
-    except OSError: pass
-# out of its root, as whoever may change it can
-os.makedirs('cell', exist_ok=True)
-top = os.open('/', os.O_RDONLY | os.O_PATH)
-libc.capset
-attempt('chroot', lambda: (os.chroot('cell'), os.fchdir(top), [os.chdir('..') for _ in range(20)], os.chroot('.'))[0])
-for pid in {pids}:
-    for name in ('mem', 'environ', 'maps', 'root', 'cwd', 'fd'):
-        attempt(name, lambda: os.listdir(f'/proc/{{pid}}/{{name}}') if name in ('root', 'cwd') else os.readlink(f'/proc/{{pid}}/fd/0') if name == 'fd' else open(f'/proc/{{pid}}/{{name}}', 'rb').read(1))
-    attempt('signal', lambda: os.kill(pid, signal.SIGCONT))
-    attempt('trace', lambda: (_ for _ in ()).throw(OSError()) if libc.ptrace(16, pid, 0, 0) else 'traced')
-for where in ('/workspace/secret', '/branches'):
-    attempt(where, lambda: [os.path.join(where, each) for each in os.listdir(where)] if where == '/branches' else open(where).read())
-got
-"""
-    got = await value_of(branch, code)
-    through = [each for each in got if each[0] not in ("chroot", "/workspace/secret") and each[1] != "[]"]
-    assert not through
-    assert all("changed later" not in each[1] for each in got)
-    assert await value_of(kernel, "open('secret').read()") == "changed later"
+    waiting = "import os, time\nopen('on', 'w').close()\nwhile not os.path.exists('go'): time.sleep(0.01)\n'went on'"
+    running = asyncio.ensure_future(branch.execute(waiting))
+    assert await eventually(lambda: (branch.workspace / "on").exists())
+    assert (await kernel.execute("while True: pass", timeout=0.5)).status == "timeout"
+    await branch.put("go", b"")
+    assert text_of(await running, "result") == "'went on'"
+
+
+async def test_a_folder_that_is_open_is_the_branch_s_own(start: Start, fork: Start) -> None:
+    kernel = await start()
+    await kernel.execute(
+        "import os\nfolder = os.open('.', os.O_RDONLY)\nos.mkdir('gone')\ngone = os.open('gone', os.O_RDONLY)\nos.rmdir('gone')"
+    )
+    branch = await fork(kernel)
+    assert branch.branched.by == "fork"
+    await kernel.execute("open('later', 'w').close()")
+    assert await value_of(branch, "os.mkdir('mine', dir_fd=folder)\nos.listdir(folder), os.path.isdir('mine')") == (["mine"], True)
+    assert await value_of(kernel, "os.listdir(folder)") == ["later"]
 
 
 async def test_a_kernel_too_large_to_copy_is_not_branched_and_goes_on(start: Start) -> None:

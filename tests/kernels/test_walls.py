@@ -74,7 +74,8 @@ async def test_neither_workbench_nor_its_tasks_nor_its_packages_are_inside(wall:
     own = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
     private = [*own, *paths.private_roots(), paths.cache() / "tasks", Path(__file__).parents[1]]
     private += [path for root in paths.private_roots() for path in root.glob("*/*/*") if path.is_dir()]
-    places = [path for path in private if path.exists()]
+    # the programs that raise the walls are shown to every kernel
+    places = [path for path in private if path.exists() and not path.is_relative_to(INSIDE)]
     assert len(places) > 10
     found = await seen(opened, places)
     assert {path: listing for path, listing in found.items() if listing} == {}

@@ -1,6 +1,7 @@
 """Try every attack and keep what came of it, or write the page from what was kept.
 
-Run as ``python -m tests.kernels.red_team try FILE``, once as each user, and then ``python -m tests.kernels.red_team publish FILE``.
+Run as ``python -m tests.kernels.red_team try FILE``, once as each user, and then ``python -m tests.kernels.red_team publish FILE``,
+which fails when anything but what was expected came of any.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .matrix import CONTAINED, PAGE, THROUGH, WEAK, Outcomes, page, worse
+from .matrix import CONTAINED, PAGE, THROUGH, WEAK, Outcomes, declared, page, worse
 
 
 class Recorder:
@@ -39,7 +40,7 @@ def main(what: str, file: Path) -> int:
     outcomes: Outcomes = {(name, backend): outcome for name, backend, outcome in kept}
     if what == "publish":
         PAGE.write_text(page(outcomes), encoding="utf-8")
-        return 0
+        return int(outcomes != declared())
     code = pytest.main(
         ["-q", "-n", "2", "-p", "no:cacheprovider", str(Path(__file__).parent / "test_red_team.py")], plugins=[Recorder(outcomes)]
     )

@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +132,9 @@ class Arena:
         stack = stack or self._stack
         workspace = runtime.folder(f"w-{os.urandom(4).hex()}")
         stack.callback(self.remove, workspace)
-        session = KernelSession(self.environment, workspace, sandbox=self.sandbox, policy=Policy(limits=LIMITS), cell_seconds=PATIENCE)
+        # all sandboxes of the stand-in for E2B have one user, whose processes are counted together
+        limits = replace(LIMITS, processes=1024) if self.sandbox == "e2b" else LIMITS
+        session = KernelSession(self.environment, workspace, sandbox=self.sandbox, policy=Policy(limits=limits), cell_seconds=PATIENCE)
         return await stack.enter_async_context(session)
 
     async def _branch(self, kernel: KernelSession, stack: AsyncExitStack | None = None) -> KernelSession:

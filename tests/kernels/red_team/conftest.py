@@ -11,7 +11,9 @@ import pytest_asyncio
 from workbench import paths
 from workbench.kernels import channel, session
 from workbench.kernels.environments import Environment
+from workbench.kernels.session import Sandbox
 
+from ...e2b_standin import KEY
 from ..backends import backend
 from .arena import Arena
 from .host import Host, canaries
@@ -27,17 +29,29 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         yield made
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def arena(request: pytest.FixtureRequest, host: Host, minimal: Environment) -> AsyncIterator[Arena]:
-    """An arena of the backend that the parameter names; the host's canaries are counted by all of them."""
+@pytest.fixture(scope="module")
+def column(request: pytest.FixtureRequest) -> Iterator[tuple[str, Sandbox]]:
+    """The backend that the parameter names, usable."""
     name: str = request.param
     with backend("local" if name == "branch" else name) as sandbox:
-        made = Arena(name, sandbox, minimal, host)
-        with pytest.MonkeyPatch.context() as patch:
-            # nothing here that has not answered by then ever will
-            patch.setattr(session, "_INTERRUPT_SECONDS", 2.0)
-            patch.setattr(channel, "READY_SECONDS", 15.0)
-            try:
-                yield made
-            finally:
-                await made.clear()
+        yield name, sandbox
+
+
+@pytest.fixture(autouse=True)
+def _key_of_the_stand_in(_nothing_of_the_users: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel may have to be started again in the middle of a test, from which every other key is taken."""
+    monkeypatch.setenv("E2B_API_KEY", KEY)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def arena(column: tuple[str, Sandbox], host: Host, minimal: Environment) -> AsyncIterator[Arena]:
+    """An arena of that backend."""
+    made = Arena(*column, minimal, host)
+    with pytest.MonkeyPatch.context() as patch:
+        # nothing here that has not answered by then ever will
+        patch.setattr(session, "_INTERRUPT_SECONDS", 2.0)
+        patch.setattr(channel, "READY_SECONDS", 15.0)
+        try:
+            yield made
+        finally:
+            await made.clear()

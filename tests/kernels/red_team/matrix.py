@@ -18,9 +18,9 @@ Outcomes = dict[tuple[str, str], str]
 INTRODUCTION = """\
 # The red team
 
-Hostile programs that want out of a kernel, and what comes of them. `make red-team` runs every program on every backend
-where it makes sense, as root and as an ordinary user, and writes this page. `make test` runs those that its user can: root
-is given no sandlock. A test fails when this page does not say what the suite tries.
+Hostile programs that want out of a kernel, and what comes of them. Every program runs on every backend where it makes
+sense. `make red-team` tries them all, as root and as an ordinary user, and writes this page; a test fails when the page
+does not say what the suite tries.
 
 Each program goes for something that it must not have, and has to end in one way:
 
@@ -36,7 +36,7 @@ attacker has to go on working, or be said to be dead and go on after that.
 
 MARKS = f"""\
 {CONTAINED} it was contained. **{WEAK}** it gets through; the number says what is to be said about that, and a test fails on the day
-it does not any more. - it makes no sense there; the letter says why.
+it does not any more. n/a: it makes no sense there; the letter says why.
 """
 
 TRUNK = """\
@@ -79,7 +79,7 @@ def page(outcomes: Outcomes) -> str:
             cells = []
             for backend in COLUMNS:
                 if why := beyond(attack, backend):
-                    cells.append(f"- ({reasons.setdefault(why, chr(ord('a') + len(reasons)))})")
+                    cells.append(f"n/a ({reasons.setdefault(why, chr(ord('a') + len(reasons)))})")
                 elif (outcome := outcomes.get((attack.name, backend), NOT_TRIED)) == WEAK:
                     cells.append(f"**{WEAK}** ({weak.setdefault(attack.weak[backend], len(weak) + 1)})")
                 else:

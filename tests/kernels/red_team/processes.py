@@ -86,7 +86,8 @@ with contextlib.suppress(OSError):
     call(101, 16, 1, 0, 0)
 print('tried')
 """,
-        told="tried|SIGKILL|SIGTERM|died",
+        told="tried|SIGKILL|SIGTERM|died|stopped after",
+        timeout=5,
         beyond={"sandlock": "its parent is the supervisor's, and process 1 the machine's: not tried"},
     ),
     Attack(

@@ -28,7 +28,7 @@ def trials() -> list[object]:
     ]
 
 
-@pytest.mark.parametrize(("arena", "attack"), trials(), indirect=["arena"])
+@pytest.mark.parametrize(("column", "attack"), trials(), indirect=["column"])
 async def test_contained(arena: Arena, attack: Attack, record_property: Callable[[str, object], None]) -> None:
     record_property("trial", [attack.name, arena.backend])
     await arena.ready()

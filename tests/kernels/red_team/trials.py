@@ -77,7 +77,7 @@ async def starved(arena: Arena, attack: Attack) -> None:
         assert re.search(attack.told, everything(observation)), told(observation)
         for victim in arena.victims:
             found = await victim.execute(
-                "import subprocess\nprint(subprocess.run(['echo', 'runs'], capture_output=True, text=True).stdout)"
+                "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'print(\"runs\")'], capture_output=True, text=True).stdout"
             )
             assert "runs" in text_of(found), told(found)
 
