@@ -149,6 +149,12 @@ except OSError as error: print(type(error).__name__)
         with pytest.raises(UsageError, match="no absolute path"):
             Grant(tmp_path, "data")
 
+    @pytest.mark.parametrize(("inside", "own"), [("/tmp/data", "/tmp"), ("/workspace", "/workspace"), ("/", "/"), ("/proc/self", "/proc")])
+    def test_a_grant_where_every_kernel_has_its_own_is_refused(self, tmp_path: Path, inside: str, own: str) -> None:
+        with pytest.raises(UsageError, match=f"every kernel has a {own} of its own"):
+            Grant(tmp_path, inside)
+        assert Grant(tmp_path, "/tmpdata").inside == "/tmpdata"
+
 
 class TestDevices:
     async def test_a_gpu_that_is_not_there_is_told(self, opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,8 @@ import asyncio
 import base64
 import gc
 import os
+import shutil
+import tempfile
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +18,14 @@ import psutil
 import pytest
 
 from workbench.errors import SandboxError
-from workbench.kernels import runtime
+from workbench.kernels import environments, runtime
 from workbench.kernels.environments import Environment
 from workbench.kernels.limits import Limits
 from workbench.kernels.policy import Policy
 from workbench.kernels.session import KernelSession
 from workbench.observation import Observation, Output
 
+from ..conftest import require_walls
 from .conftest import Opener
 from .tools import eventually, holdings, processes_with, text_of, told
 
@@ -330,6 +333,8 @@ async def test_a_kernel_that_is_killed_says_so_and_starts_again(opened: Opener) 
     heard = session.workspace / "heard"
     code = """
 import os
+import shutil
+import tempfile
 import threading
 open('file', 'w').write('kept')
 print('last words', flush=True)
@@ -489,3 +494,20 @@ async def test_the_watchdog_holds_memory_where_there_is_no_cgroup(opened: Opener
     assert observation.status == "died", told(observation)
     assert f"memory limit of {512 * 2**20} bytes" in observation.note
     assert text_of(await session.execute("1 + 1")) == "2"
+
+
+async def test_an_environment_below_tmp_is_not_lost_behind_the_kernel_s_own(
+    minimal: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_walls("bubblewrap")
+    with tempfile.TemporaryDirectory(dir="/tmp") as cache:
+        Path(cache).chmod(0o755)
+        monkeypatch.setenv("WORKBENCH_CACHE", cache)
+        there = environments.find("python-min")
+        shutil.copytree(minimal.prefix, there.prefix, symlinks=True, copy_function=shutil.copyfile)
+        for program in (there.prefix / "bin").iterdir():
+            program.chmod(0o755)
+        (tmp_path / "work").mkdir()
+        async with KernelSession(there, tmp_path / "work") as session:
+            assert text_of(await session.execute("import ipykernel\n6 * 7")) == "42"
+            assert any("lies below /tmp" in each for each in session.provisioner.missing)

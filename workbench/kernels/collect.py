@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import re
@@ -146,12 +147,16 @@ class Collector:
         self._on_output = on_output
         self._outputs: list[tuple[Output, MiddleCut | None]] = []
         self._displays: dict[str, int] = {}
+        self.begun = asyncio.Event()
+        """Set when the kernel says that it runs the cell."""
         self._error: PythonError | None = None
         self._namespace: list[NamespaceChange] = []
 
     def add(self, kind: str, content: dict[str, Any]) -> None:
         """Take one message; anything malformed or of an unknown kind is passed over."""
         match kind, content:
+            case "execute_input", _:
+                self.begun.set()
             case "stream", {"name": "stdout" | "stderr" as name, "text": str(text)}:
                 self.received += len(text)
                 self._stream(name, text)

@@ -11,6 +11,8 @@ from workbench.errors import UsageError
 from workbench.kernels.allowlist import Allowlist
 from workbench.kernels.limits import Limits
 
+_TAKEN = ("/tmp", "/dev", "/proc", "/sys", "/workspace", "/runs", "/branches", "/connection", "/opt/workbench")  # noqa: S108 - the sandbox's
+
 
 @dataclass(frozen=True)
 class Grant:
@@ -28,7 +30,7 @@ class Grant:
     Raises
     ------
     UsageError
-        If it does not exist or ``inside`` is no absolute path.
+        If it does not exist, or ``inside`` is no absolute path or lies where every kernel has files of its own.
     """
 
     host: Path
@@ -38,6 +40,9 @@ class Grant:
     def __post_init__(self) -> None:
         if not self.inside.startswith("/") or ".." in Path(self.inside).parts:
             raise UsageError(f"a grant is shown at {self.inside!r}, which is no absolute path", hint="for example /data")
+        taken = next((path for path in _TAKEN if Path(self.inside).is_relative_to(path)), "/" if Path(self.inside) == Path("/") else None)
+        if taken is not None:
+            raise UsageError(f"a grant is shown at {self.inside}, and every kernel has a {taken} of its own", hint="for example /data")
         if not self.host.exists():
             raise UsageError(f"cannot grant {self.host}: it does not exist", hint="check the path, or leave the grant out")
 

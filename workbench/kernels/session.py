@@ -165,8 +165,7 @@ class KernelSession(Kernel):
             if not running.done():
                 status = "interrupted" if cancelled.done() else "timeout"
                 note = "stopped by the user" if cancelled.done() else f"stopped after {limit:g} s"
-                await channel.interrupt()
-                await asyncio.wait({running}, timeout=_INTERRUPT_SECONDS)
+                await self._stop(channel, running, collector)
             if running.done():
                 outcome = running.result()
                 cut_off = outcome == "cut off"
@@ -181,8 +180,7 @@ class KernelSession(Kernel):
             note = f"the kernel died: {await channel.ended()}"
         except asyncio.CancelledError:
             # the cell must not go on behind its caller's back, nor hold up the next one
-            await channel.interrupt()
-            await asyncio.wait({running}, timeout=_INTERRUPT_SECONDS)
+            await self._stop(channel, running, collector)
             if not running.done():
                 running.cancel()
                 await self.restart()
@@ -208,6 +206,18 @@ class KernelSession(Kernel):
         self._shown += collector.received
         self._end_after("idle time", self.policy.limits.idle_seconds)
         return observation
+
+    @staticmethod
+    async def _stop(channel: Channel, running: asyncio.Future[Any], collector: Collector) -> None:
+        """Interrupt a cell and wait until it is over, or has had its time for that."""
+        begun = asyncio.ensure_future(collector.begun.wait())
+        try:
+            # between two cells a kernel hears no interrupt
+            await asyncio.wait({running, begun}, timeout=_INTERRUPT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            begun.cancel()
+        await channel.interrupt()
+        await asyncio.wait({running}, timeout=_INTERRUPT_SECONDS)
 
     async def put(self, path: str, data: bytes) -> None:
         """Write a file of the workspace, with the folders above it."""
