@@ -8,6 +8,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -141,10 +142,17 @@ async def test_a_branch_does_what_the_kernel_did(start: Start, fork: Start, name
 
 
 async def test_threads_of_a_library_that_would_hang_are_named(start: Start, fork: Start) -> None:
+    def groups() -> int:
+        return len(list(Path("/sys/fs/cgroup").rglob(f"workbench-{runtime.mine().name}-*")))
+
+    others = groups()
     kernel = await start()
+    one = groups() - others
     await kernel.execute(THREADS + "from sklearn.ensemble import HistGradientBoostingClassifier as H\nmodel = H(max_iter=5).fit(X, y)")
     branch = await fork(kernel)
     assert branch.branched.by == "replay"
+    # the one that was refused has left nothing
+    assert groups() == others + 2 * one
     assert "GNU OpenMP" in branch.branched.reason
     assert branch.branched.diverged == []
     assert await value_of(branch, "float(model.score(X, y)) > 0.9") is True

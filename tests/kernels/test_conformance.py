@@ -131,7 +131,7 @@ class TestStopping:
     async def test_a_cell_that_is_interrupted_before_it_has_begun_hears_of_it(self, start: Start) -> None:
         kernel = await start()
         await kernel.execute("x = 1")
-        for _ in range(10):
+        for _ in range(5):
             observation = await kernel.execute("while True: pass", timeout=1e-4)
             assert (observation.status, observation.state_lost) == ("timeout", False), told(observation)
         assert await value_of(kernel, "x") == 1

@@ -28,7 +28,7 @@ def test_grandchildren_are_below_too_and_one_look_serves_many() -> None:
         below = glances.below(os.getpid())
         assert {child.pid} < {each.pid for each in below}
         assert [each.pid for each in glances.below(child.pid)] == [each.pid for each in below if each.ppid() == child.pid]
-        for each in reversed(below):
+        for each in [*glances.below(child.pid), child]:
             each.kill()
 
 

@@ -250,12 +250,12 @@ class ForkedProcess(SandboxedProcess):
                 self._kill_tree()
                 await asyncio.sleep(0.005)
             await family.leave(self)
-            if self._returncode is None:
-                self.ended(-signal.SIGKILL)
             if not family.members and family.first is not None:
                 await family.first._end_cgroup()
-            if self is not family.first:
-                await self._end_cgroup()
+        if family is None or self is not family.first:
+            await self._end_cgroup()
+        # one that was refused before it was born has nobody who says that it ended
+        self.ended(-signal.SIGKILL)
         for task in self._tasks:
             task.cancel()
         self._tasks.clear()
