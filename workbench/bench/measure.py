@@ -53,16 +53,18 @@ def spread(values: Sequence[float], unit: str) -> str:
     '12 ms (10 to 30)'
     >>> spread([120.0], "MiB")
     '120 MiB'
+    >>> spread([1470.2, 1500.0], "MiB")
+    '1,485 MiB (1,470 to 1,500)'
     """
     if unit == "s" and statistics.median(values) < 1:
         values, unit = [value * 1000 for value in values], "ms"
-    middle, low, high = statistics.median(values), min(values), max(values)
-    return f"{middle:.3g} {unit}" + (f" ({low:.3g} to {high:.3g})" if len(values) > 1 else "")
+    middle, low, high = (f"{each:.3g}" if each < 1000 else f"{each:,.0f}" for each in (statistics.median(values), min(values), max(values)))
+    return f"{middle} {unit}" + (f" ({low} to {high})" if len(values) > 1 else "")
 
 
 def table(comparisons: Sequence[Comparison]) -> str:
     """Return the comparisons as a Markdown table."""
-    lines = ["| what | workbench | baseline | ratio | promised |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| what | workbench | baseline | ratio | promised at least |", "| --- | --- | --- | --- | --- |"]
     for each in comparisons:
         ratio = f"{each.ratio:.3g}x" if each.ratio >= 1 else f"1/{1 / each.ratio:.3g}"
         baseline = f"{spread(each.baseline, each.unit)}, {each.baseline_name}"
