@@ -44,6 +44,17 @@ class Comparison(BaseModel):
         return statistics.median(self.baseline) / statistics.median(self.ours)
 
 
+def figure(value: float) -> str:
+    """Return a number with three digits, or all of those before the point.
+
+    Examples
+    --------
+    >>> figure(2.3456), figure(1470.2)
+    ('2.35', '1,470')
+    """
+    return f"{value:.3g}" if value < 999.5 else f"{value:,.0f}"
+
+
 def spread(values: Sequence[float], unit: str) -> str:
     """Return a median with the smallest and the largest.
 
@@ -58,7 +69,7 @@ def spread(values: Sequence[float], unit: str) -> str:
     """
     if unit == "s" and statistics.median(values) < 1:
         values, unit = [value * 1000 for value in values], "ms"
-    middle, low, high = (f"{each:.3g}" if each < 1000 else f"{each:,.0f}" for each in (statistics.median(values), min(values), max(values)))
+    middle, low, high = (figure(each) for each in (statistics.median(values), min(values), max(values)))
     return f"{middle} {unit}" + (f" ({low} to {high})" if len(values) > 1 else "")
 
 
@@ -66,7 +77,7 @@ def table(comparisons: Sequence[Comparison]) -> str:
     """Return the comparisons as a Markdown table."""
     lines = ["| what | workbench | baseline | ratio | promised at least |", "| --- | --- | --- | --- | --- |"]
     for each in comparisons:
-        ratio = f"{each.ratio:.3g}x" if each.ratio >= 1 else f"1/{1 / each.ratio:.3g}"
+        ratio = f"{figure(each.ratio)}x" if each.ratio >= 1 else f"1/{figure(1 / each.ratio)}"
         baseline = f"{spread(each.baseline, each.unit)}, {each.baseline_name}"
         lines.append(f"| {each.name} | {spread(each.ours, each.unit)} | {baseline} | {ratio} | {each.target} |")
     return "\n".join(lines)

@@ -32,8 +32,8 @@ def kernels(
     """Kernels beside a stock ipykernel: starts, round trips, memory, branches."""
     from workbench.bench import kernels, measure
 
-    if write is not None and (not write.is_file() or _BEGIN not in write.read_text(encoding="utf-8")):
-        raise UsageError(f"{write} has no {_BEGIN} to put the table behind", hint="docs/performance.md has one")
+    if write is not None and (not write.is_file() or _END not in write.read_text(encoding="utf-8").partition(_BEGIN)[2]):
+        raise UsageError(f"{write} has no {_BEGIN} and {_END} to put the table between", hint="docs/performance.md has them")
     found = asyncio.run(kernels.measure(rounds, crowd=crowd, tell=progress.print))
     table = measure.table(found)
     if write is not None:
