@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import struct
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -151,6 +152,15 @@ class Family:
         if "failed" in answer:
             raise SandboxError(f"the kernel's keeper: {answer['failed']}")
         return answer
+
+    @contextlib.asynccontextmanager
+    async def still(self) -> AsyncIterator[None]:
+        """Stop every process of the family but the keeper, and let them go on afterwards."""
+        await self.ask(hold=True)
+        try:
+            yield
+        finally:
+            await self.ask(hold=False)
 
     def below(self) -> list[psutil.Process]:
         """Return every process of the family but the keeper."""

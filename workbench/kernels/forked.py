@@ -246,9 +246,12 @@ class ForkedProcess(SandboxedProcess):
     async def kill(self) -> None:
         """Kill it and all it started, wait until they are gone, and remove what held them."""
         if (family := self.family) is not None:
-            while len(family.members) > 1 and self._tree():
-                self._kill_tree()
-                await asyncio.sleep(0.005)
+            gone = False
+            while len(family.members) > 1 and not family.keeper.over.is_set() and not gone:
+                # one that forks and ends all the time is never where it was seen, unless everything stands still
+                async with family.still():
+                    gone = not self._tree()
+                    self._kill_tree()
             await family.leave(self)
             if not family.members and family.first is not None:
                 await family.first._end_cgroup()

@@ -48,11 +48,12 @@ ATTACKS = [
                 "memory of many children",
                 "Spreads 3 GiB over twelve children.",
                 """
-import subprocess, sys
+import subprocess, sys, time
 code = "import mmap; m = mmap.mmap(-1, 1 << 28); m.write(bytes(1 << 28)); print(1, flush=True); import signal; signal.pause()"
 children = [subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE) for _ in range(12)]
 lines = [child.stdout.readline() for child in children]
-print('alive', sum(line == b'1\\n' for line in lines))
+time.sleep(0.5)
+print('alive', sum(line == b'1\\n' and child.poll() is None for child, line in zip(children, lines)))
 for child in children: child.kill()
 """,
                 r"memory limit|alive [0-3]\b",

@@ -281,6 +281,12 @@ class Keeper:
             self.watched.add(asked["watch"])
             self.tell(watched=True)
             return
+        if "hold" in asked:
+            # all at once: no fork escapes a signal to everybody, and what is stopped stays where it was seen
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(-1, signal.SIGSTOP if asked["hold"] else signal.SIGCONT)
+            self.tell(held=asked["hold"])
+            return
         try:
             self.make_root(asked["branch"], asked["of"], asked["mounts"], asked["most_bytes"])
         except Exception as error:
