@@ -498,6 +498,25 @@ async def test_its_sockets_are_gone_once_it_is_closed_and_can_be_bound_again(lin
     assert (await run(await link.client(), "print('again')"))[1] == "again\n"
 
 
+async def test_it_closes_though_what_sends_makes_an_error_of_being_cancelled(linked: Opener) -> None:
+    link = await linked()
+    client = await link.client()
+    sending = asyncio.Event()
+
+    async def send(data: bytes) -> None:
+        sending.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ConnectionResetError from None
+
+    link.bridge._send = send
+    client.execute("1")
+    await asyncio.wait_for(sending.wait(), PATIENCE)
+    await asyncio.wait_for(link.bridge.close(), PATIENCE)
+    assert list(link.ipc.iterdir()) == []
+
+
 def test_the_far_end_needs_nothing_but_zmq() -> None:
     source = (INSIDE / "bridge.py").read_text()
     imported = {line.split()[1] for line in source.splitlines() if line.startswith(("import ", "from "))}

@@ -134,7 +134,8 @@ class World:
         prompt, self._told = list(messages[self._told :]), len(messages)
         began = time.monotonic()
         try:
-            reply = await asyncio.wait_for(self.model.reply(messages, tools=tools, on_text=self.on_text), left)
+            async with asyncio.timeout(left):
+                reply = await self.model.reply(messages, tools=tools, on_text=self.on_text)
         except TimeoutError as late:
             tried = [attempt for attempt in getattr(late.__cause__, "attempts", []) if isinstance(attempt, Attempt)]
             error = ModelError("the run's time was used up while the model was answering", attempts=tried)

@@ -327,12 +327,12 @@ class Bridge:
 
     async def close(self) -> None:
         """Stop serving; safe to call twice, and at any time."""
+        self._end(Exit(None, "the bridge was closed"))
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         sockets, self._sockets = self._sockets, {}
-        self._end(Exit(None, "the bridge was closed"))
         # sockets belong to the thread that uses them; waiting for what zmq does in its own is another's work
         for socket in sockets.values():
             socket.close(0)
@@ -358,15 +358,18 @@ class Bridge:
                     return
                 except Exception as error:
                     # whatever carries the bytes has its own ways to fail; when it goes on failing nobody hears us any more
+                    if self._ended.done():
+                        return
                     if pause is None:
                         self.lost(f"the sandbox cannot be reached: {type(error).__name__}: {error}"[:500])
-                    elif not self._ended.done():
+                    else:
                         await asyncio.sleep(pause)
                 # half a line may have arrived: it is ended, and the number tells whether a whole one has
                 numbered = b"\n" + numbered.lstrip(b"\n")
 
     async def _relay(self, channel: str) -> None:
-        while True:
+        # to be cancelled is not enough: it can be lost in a client library that turns it into an error of its own
+        while not self._ended.done():
             client, *frames = await self._sockets[channel].recv_multipart()
             # who asks is about to listen
             self._be_patient(True)

@@ -96,7 +96,8 @@ class Channel:
         for name, kind in (("iopub", "SUB"), ("shell", "DEALER"), ("control", "DEALER")):
             path = Path(f"{self._manager.ip}-{getattr(self._manager, f'{name}_port')}")
             self._lines[name] = Line(path, "SUB" if kind == "SUB" else "DEALER", identity)
-        await asyncio.wait_for(self._ready(), READY_SECONDS)
+        async with asyncio.timeout(READY_SECONDS):
+            await self._ready()
 
     async def _ready(self) -> None:
         opening = asyncio.gather(*(line.open() for line in self._lines.values()))
@@ -115,7 +116,8 @@ class Channel:
         # output is lost until the subscription stands, and only the welcome message says that it does
         while True:
             try:
-                await asyncio.wait_for(self._welcome(), _WELCOME_SECONDS)
+                async with asyncio.timeout(_WELCOME_SECONDS):
+                    await self._welcome()
                 break
             except TimeoutError:
                 # what a kernel sends just as it is subscribed to can cost it the event (ipykernel uses the socket beside
@@ -153,7 +155,8 @@ class Channel:
         """Return the next message of a channel that has the shape of one."""
         while True:
             try:
-                frames = await asyncio.wait_for(self._lines[name].receive(), _LOOK_SECONDS)
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    frames = await self._lines[name].receive()
             except TimeoutError:
                 if not await self._manager.is_alive():
                     raise KernelDied from None
@@ -187,7 +190,8 @@ class Channel:
     async def interrupt(self) -> None:
         """Ask the kernel to interrupt what it runs."""
         try:
-            await asyncio.wait_for(self._send("control", "interrupt_request", {}), _LOOK_SECONDS)
+            async with asyncio.timeout(_LOOK_SECONDS):
+                await self._send("control", "interrupt_request", {})
         except (TimeoutError, KernelDied, Disconnected):
             # whoever waits for the cell to stop finds out that it does not
             return
@@ -276,7 +280,8 @@ class Channel:
             If the kernel does not answer. What it answers is its own claim.
         """
         try:
-            reply = await asyncio.wait_for(self._answer(kind, content, buffers), _REQUEST_SECONDS)
+            async with asyncio.timeout(_REQUEST_SECONDS):
+                reply = await self._answer(kind, content, buffers)
         except (TimeoutError, Disconnected):
             raise SandboxError(f"the kernel did not answer a {kind}") from None
         except KernelDied:

@@ -146,7 +146,8 @@ class Family:
         async with self._asking:
             self._wire.send(**question)
             try:
-                answer = await asyncio.wait_for(self._answers.get(), REPORT_SECONDS)
+                async with asyncio.timeout(REPORT_SECONDS):
+                    answer = await self._answers.get()
             except TimeoutError:
                 raise SandboxError("the keeper of the kernel does not answer") from None
         if "failed" in answer:

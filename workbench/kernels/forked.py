@@ -141,7 +141,8 @@ class ForkedProcess(SandboxedProcess):
                 raise CannotFork(str(answer["refused"])[:1000])
             loop = asyncio.get_running_loop()
             try:
-                ours, _ = await asyncio.wait_for(loop.sock_accept(listening), REPORT_SECONDS)
+                async with asyncio.timeout(REPORT_SECONDS):
+                    ours, _ = await loop.sock_accept(listening)
             except TimeoutError:
                 raise SandboxError("the branch did not report") from None
         wire = Wire(ours)
@@ -163,7 +164,8 @@ class ForkedProcess(SandboxedProcess):
 
     async def _first(self, wire: Wire, key: str) -> tuple[dict[str, Any], int, list[int]]:
         with contextlib.suppress(TimeoutError):
-            message, pid, descriptors = await asyncio.wait_for(wire.receive(), REPORT_SECONDS)
+            async with asyncio.timeout(REPORT_SECONDS):
+                message, pid, descriptors = await wire.receive()
             if key in message:
                 return message, pid, descriptors
             raise SandboxError(f"the sandbox did not start: {message.get('failed') or self.log[-600:] or 'it ended'}")
@@ -185,7 +187,8 @@ class ForkedProcess(SandboxedProcess):
         await self._kernel.over.wait()
         # its keeper knows how it ended, and is quick to say so unless it is gone too
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._over.wait(), 1)
+            async with asyncio.timeout(1):
+                await self._over.wait()
         self.ended(-signal.SIGKILL)
 
     def ended(self, code: int) -> None:

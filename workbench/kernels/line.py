@@ -183,8 +183,7 @@ class Line:
         """Hang up."""
         if self._reading is not None:
             self._reading.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._reading
+            await asyncio.wait({self._reading})
         if self._writer is not None:
             self._writer.close()
             with contextlib.suppress(OSError):

@@ -139,7 +139,8 @@ class SandboxedProcess(ABC):
     async def wait_at_most(self, seconds: float) -> int:
         """Wait until it ends, and kill it after ``seconds``; return its exit code."""
         try:
-            return await asyncio.wait_for(self.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                return await self.wait()
         except TimeoutError:
             self.breach = f"time limit of {seconds:g} s"
             await self.kill()
@@ -225,7 +226,8 @@ class WalledProcess(SandboxedProcess):
         self._tasks.append(asyncio.create_task(self._keep_tail()))
         report: dict[str, list[str]] = {}
         with contextlib.suppress(TimeoutError, ValueError):
-            report = json.loads(await asyncio.wait_for(self.stdout.readline(), _REPORT_SECONDS) or "null") or {}
+            async with asyncio.timeout(_REPORT_SECONDS):
+                report = json.loads(await self.stdout.readline() or "null") or {}
         if "walls" not in report:
             await self.kill()
             raise SandboxError(
@@ -266,7 +268,8 @@ class WalledProcess(SandboxedProcess):
         if self._process is not None:
             self._kill_tree()
             try:
-                await asyncio.wait_for(self._process.wait(), 5)
+                async with asyncio.timeout(5):
+                    await self._process.wait()
             except TimeoutError:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self._process.pid, 9)
@@ -276,7 +279,8 @@ class WalledProcess(SandboxedProcess):
             task.cancel()
         if self._tasks:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._tasks[0], 2)
+                async with asyncio.timeout(2):
+                    await self._tasks[0]
         self._tasks.clear()
 
 

@@ -104,7 +104,8 @@ async def _ask(folder: TaskFolder, prepared: Prepared, frozen: Frozen, environme
         process = WalledProcess(enclosure, limits)
         try:
             await process.start()
-            line = await asyncio.wait_for(process.stdout.readline(), task.grader.timeout)
+            async with asyncio.timeout(task.grader.timeout):
+                line = await process.stdout.readline()
         except TimeoutError:
             raise GraderError(f"the grader of {task.id} took longer than {task.grader.timeout:g} s") from None
         except ValueError:

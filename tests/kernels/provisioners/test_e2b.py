@@ -261,6 +261,22 @@ async def test_the_end_is_put_off_while_this_process_lives_and_no_longer(service
     assert await eventually(lambda: service.sandboxes == {})
 
 
+async def test_it_ends_though_the_service_never_says_whether_the_end_was_put_off(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = asyncio.Event()
+
+    async def set_timeout(*_: object) -> None:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ConnectionResetError from None
+
+    monkeypatch.setattr("e2b.AsyncSandbox.set_timeout", set_timeout)
+    kernel = await opened(timeout=1)
+    await asyncio.wait_for(asked.wait(), PATIENCE)
+    await asyncio.wait_for(kernel.close(), PATIENCE)
+
+
 async def test_a_paused_kernel_keeps_its_memory(service: StandIn, opened: Opener) -> None:
     kernel = await opened()
     await kernel.run("x = 41")

@@ -244,7 +244,8 @@ class E2BProvisioner(SandboxProvisioner):
 
     async def _stay_alive(self) -> None:
         """Put off the end of the sandbox for as long as this process lives."""
-        while True:
+        # to be cancelled is not enough: the suppression below takes whatever the SDK makes of it
+        while self._alive is not None:
             await asyncio.sleep(self.timeout / 3)
             # should it be gone, the watch hears of it; should the service be busy, there are two more tries
             with contextlib.suppress(Exception):
@@ -344,7 +345,8 @@ class E2BProvisioner(SandboxProvisioner):
         if bridge.exit is None and not self._paused:
             await bridge.kill()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(bridge.wait(), _KILL_SECONDS)
+                async with asyncio.timeout(_KILL_SECONDS):
+                    await bridge.wait()
         ended = bridge.exit
         if ended is None or ended.code is None or ended.left:
             await self._kill_everything()
