@@ -6,15 +6,14 @@ import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 from workbench import agents, background, runner
 from workbench.agents.base import Agent
 from workbench.agents.branch import Origin
 from workbench.errors import TaskError, UsageError
-from workbench.events import ActionTaken, Event, ModelCalled, Observed, StepFinished
+from workbench.events import ActionTaken, ModelCalled, Observed, StepFinished
 from workbench.models.base import Model
-from workbench.observation import Output
 from workbench.result import RunResult
 from workbench.runner import Plan
 from workbench.storage import trajectory
@@ -23,24 +22,13 @@ from workbench.tasks import registry
 from workbench.tasks.folder import Interactive, TaskFolder
 
 
-class Options(TypedDict, total=False):
+class Options(runner.Shared, total=False):
     """The options of :func:`branch`, all of which may be left out."""
 
-    model: str | Model | Callable[..., Any] | None
     agent: str | Agent | None
     sandbox: str | None
     task: str | TaskFolder | None
     instruction: str
-    max_steps: int | None
-    max_tokens: int | None
-    timeout: float | None
-    budget_usd: float | None
-    base_url: str | None
-    record: str | Path | None
-    store: str | Path | Store | None
-    on_event: Callable[[Event], None] | None
-    on_text: Callable[[str], None] | None
-    on_output: Callable[[Output], None] | None
 
 
 def plan(

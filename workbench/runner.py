@@ -73,24 +73,29 @@ class Plan:
         return self.folder.task
 
 
-class Options(TypedDict, total=False):
-    """The options of :func:`run`, all of which may be left out."""
+class Shared(TypedDict, total=False):
+    """What both a run and a branch of one may be asked for."""
 
     model: str | Model | Callable[..., Any] | None
-    agent: str | Agent
-    sandbox: str
-    variant: dict[str, str] | None
     max_steps: int | None
     max_tokens: int | None
     timeout: float | None
     budget_usd: float | None
-    epoch: int
     base_url: str | None
     record: str | Path | None
     store: str | Path | Store | None
     on_event: Callable[[Event], None] | None
     on_text: Callable[[str], None] | None
     on_output: Callable[[Output], None] | None
+
+
+class Options(Shared, total=False):
+    """The options of :func:`run`, all of which may be left out."""
+
+    agent: str | Agent
+    sandbox: str
+    variant: dict[str, str] | None
+    epoch: int
 
 
 def plan(

@@ -1,20 +1,31 @@
-"""Kernel sessions for tests, closed whatever happens."""
+"""Kernel sessions and a Docker engine for tests, closed whatever happens."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 
 from workbench.kernels.environments import Environment
 from workbench.kernels.session import KernelSession
 
+from .backends import engine_of_tests
 from .tools import PATIENCE
 
 Opener = Callable[..., Awaitable[KernelSession]]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[docker.DockerClient]:
+    """A client of a real Docker engine that the tests start themselves."""
+    with engine_of_tests() as address:
+        client = docker.DockerClient(address)
+        yield client
+        client.close()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +13,6 @@ import pytest
 from workbench.errors import SandboxError
 from workbench.kernels import environments, images
 from workbench.kernels.environments import Environment
-
-from .backends import engine_of_tests
 
 LOOK = """
 import importlib.util, json, os, pathlib, subprocess, sys
@@ -31,14 +28,6 @@ print(json.dumps({
     "packages": sorted(path.name for path in pathlib.Path(IPython.__file__).parents[1].glob("*.dist-info")),
 }))
 """
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[docker.DockerClient]:
-    with engine_of_tests() as address:
-        client = docker.DockerClient(address)
-        yield client
-        client.close()
 
 
 @pytest.fixture

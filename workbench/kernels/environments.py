@@ -20,6 +20,9 @@ from workbench.kernels import contents, definition, locks
 from workbench.kernels.installer import uv
 from workbench.kernels.limits import Limits
 
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+"""The Python of every environment: that of this process, down to the feature version."""
+
 _DONE = "complete"
 """Name of the marker file that is written last, so that a build cut short is never taken for an environment."""
 
@@ -68,7 +71,7 @@ class Environment:
     @property
     def site_packages(self) -> Path:
         """Where its packages are."""
-        return self.prefix / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+        return self.prefix / "lib" / f"python{PYTHON}" / "site-packages"
 
     @property
     def base_prefix(self) -> Path:
@@ -232,7 +235,7 @@ def describe(environment: Environment) -> str:
     """
     names = sorted({locks.parse_package(package).name for package in environment.packages})
     named = ", ".join(name for name in names if name not in definition.PLUMBING)
-    return f"Python {sys.version_info.major}.{sys.version_info.minor}" + (f" with {named}" if named else " and its standard library")
+    return f"Python {PYTHON}" + (f" with {named}" if named else " and its standard library")
 
 
 def build(environment: Environment) -> Environment:
@@ -253,7 +256,7 @@ def build(environment: Environment) -> Environment:
         if (environment.prefix / _DONE).is_file():
             return environment
         shutil.rmtree(environment.prefix, ignore_errors=True)
-        interpreter = environment.base_prefix / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+        interpreter = environment.base_prefix / "bin" / f"python{PYTHON}"
         base = interpreter if interpreter.exists() else Path(sys.executable)
         uv("venv", "--quiet", "--no-project", "--python", str(base), str(environment.prefix))
         uv(

@@ -22,13 +22,9 @@ from workbench.errors import SandboxError
 from workbench.kernels import runtime
 from workbench.kernels.environments import Environment
 from workbench.kernels.limits import Limits
-from workbench.kernels.view import PROGRAMS, WORKSPACE, Mount, View, sight
+from workbench.kernels.view import BRANCHES, CONNECTION, IN_MEMORY, PROGRAMS, RUNS, WORKSPACE, Mount, View, sight
 from workbench.kernels.walls import protection
 
-RUNS, BRANCHES, CONNECTION = "/runs", "/branches", "/connection"
-"""Where an image keeps its kernels' folders and their branches, and where a kernel finds its sockets."""
-
-_OWN_IN_MEMORY = ("/tmp", "/dev/shm")  # noqa: S108 - the sandbox's own
 _USERS = 65536
 _FIRST_KERNEL = 1000
 _READY_SECONDS = 120.0
@@ -190,7 +186,7 @@ def borrow(environment: Environment, mounts: Sequence[Mount] = (), devices: Sequ
     if _lacking is not None:
         raise _lacking
     for path in (environment.prefix, environment.base_prefix):
-        if own := next((own for own in _OWN_IN_MEMORY if path.resolve().is_relative_to(own)), None):
+        if own := next((own for own in IN_MEMORY if path.resolve().is_relative_to(own)), None):
             raise NoImages(f"kernels cannot be forked from an image: {path} lies below {own}, of which every kernel has its own")
     try:
         return _borrow(environment, tuple(mounts), tuple(devices))

@@ -17,7 +17,7 @@ import jinja2
 from workbench.errors import SandboxError
 from workbench.kernels import docker_engine
 from workbench.kernels.docker_engine import Engine, asked
-from workbench.kernels.environments import Environment
+from workbench.kernels.environments import PYTHON, Environment
 from workbench.kernels.installer import uv
 from workbench.kernels.view import INSIDE, PROGRAMS
 
@@ -54,11 +54,7 @@ COPY inside {{ programs }}
 
 def base() -> str:
     """Return the image that environments are laid into: ``WORKBENCH_DOCKER_BASE``, else the official one of this Python."""
-    return os.environ.get(_BASE) or f"python:{_python()}-slim"
-
-
-def _python() -> str:
-    return f"{sys.version_info.major}.{sys.version_info.minor}"
+    return os.environ.get(_BASE) or f"python:{PYTHON}-slim"
 
 
 def name(environment: Environment) -> str:
@@ -86,7 +82,7 @@ def dockerfile(system: Sequence[str] = ()) -> str:
     RUN apt-get update && apt-get install -y --no-install-recommends graphviz && rm -rf /var/lib/apt/lists/*
     """
     template = jinja2.Environment(autoescape=False, trim_blocks=True, keep_trailing_newline=True).from_string(_DOCKERFILE)  # noqa: S701
-    return template.render(base=base(), system=system, prefix=PREFIX, programs=PROGRAMS, python=_python(), check=_CHECK)
+    return template.render(base=base(), system=system, prefix=PREFIX, programs=PROGRAMS, python=PYTHON, check=_CHECK)
 
 
 def _programs() -> list[Path]:

@@ -10,8 +10,9 @@ from typing import Any
 from workbench.errors import UsageError
 from workbench.kernels.allowlist import Allowlist
 from workbench.kernels.limits import Limits
+from workbench.kernels.view import BRANCHES, CONNECTION, IN_MEMORY, PROGRAMS, RUNS, WORKSPACE
 
-_TAKEN = ("/tmp", "/dev", "/proc", "/sys", "/workspace", "/runs", "/branches", "/connection", "/opt/workbench")  # noqa: S108 - the sandbox's
+_TAKEN = (*IN_MEMORY, "/dev", "/proc", "/sys", WORKSPACE, RUNS, BRANCHES, CONNECTION, str(PROGRAMS))
 
 
 @dataclass(frozen=True)

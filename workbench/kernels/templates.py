@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable
 from typing import Any
 
 from workbench.errors import SandboxError
 from workbench.kernels import e2b_service
-from workbench.kernels.environments import Environment
+from workbench.kernels.environments import PYTHON, Environment
 
 PREFIX = "/opt/environment"
 """Where the packages are in a template."""
@@ -25,11 +24,6 @@ def _steps() -> list[str]:
     ]
 
 
-def _python() -> str:
-    """Return the Python that agents are told they have: this one's feature version."""
-    return f"{sys.version_info.major}.{sys.version_info.minor}"
-
-
 def name(environment: Environment) -> str:
     """Return the name of an environment's template: another lock, or another way to install it, is another template.
 
@@ -40,7 +34,7 @@ def name(environment: Environment) -> str:
     True
     """
     digest = hashlib.sha256(environment.lock.read_bytes())
-    digest.update("\0".join([_python(), *_steps()]).encode())
+    digest.update("\0".join([PYTHON, *_steps()]).encode())
     return f"workbench-{environment.name}-{digest.hexdigest()[:16]}"
 
 
@@ -50,7 +44,7 @@ def definition(environment: Environment) -> Any:
 
     return (
         Template(file_context_path=environment.definition)
-        .from_python_image(_python())
+        .from_python_image(PYTHON)
         .copy(environment.lock.name, _LOCK)
         .run_cmd(_steps(), user="root")
     )

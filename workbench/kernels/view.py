@@ -21,6 +21,10 @@ ETC = ("alternatives", "ca-certificates", "fonts", "ld.so.cache", "ld.so.conf", 
 
 WORKSPACE = "/workspace"
 """Where the agent's files are, as its kernel sees them."""
+RUNS, BRANCHES, CONNECTION = "/runs", "/branches", "/connection"
+"""Where an image keeps its kernels' folders and their branches, and where a kernel finds its sockets."""
+IN_MEMORY = ("/tmp", "/dev/shm")  # noqa: S108 - the sandbox's own
+"""Folders of its own that lie in memory, as ``inside/image.py`` mounts them."""
 
 
 @dataclass(frozen=True)

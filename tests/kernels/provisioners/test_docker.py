@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -28,21 +28,12 @@ from workbench.kernels.policy import Grant, Policy
 from workbench.kernels.provisioners.docker import DockerProvisioner
 from workbench.kernels.session import SANDBOXES, KernelSession
 
-from ..backends import engine_of_tests
 from ..tools import PATIENCE, eventually, text_of, told
 
 pytestmark = pytest.mark.docker
 
 BOTH = pytest.mark.parametrize("mode", ["mounted", "bridged"])
 Opener = Callable[..., Awaitable[KernelSession]]
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[docker.DockerClient]:
-    with engine_of_tests() as address:
-        client = docker.DockerClient(address)
-        yield client
-        client.close()
 
 
 @pytest.fixture

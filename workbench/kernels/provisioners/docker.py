@@ -24,11 +24,10 @@ from workbench.kernels.docker_walls import User
 from workbench.kernels.docker_workspace import ContainerWorkspace
 from workbench.kernels.environments import Environment
 from workbench.kernels.files import Entry
-from workbench.kernels.image import CONNECTION
 from workbench.kernels.network import Gate, proxy_environ
 from workbench.kernels.process import folder_size, unlinked_size
 from workbench.kernels.provisioners.base import INSIDE_FILE, SandboxProvisioner
-from workbench.kernels.view import PROGRAMS, WORKSPACE, Mount, inside_environ
+from workbench.kernels.view import CONNECTION, PROGRAMS, WORKSPACE, Mount, inside_environ
 
 MODES = ("", "mounted", "bridged")
 _READY_SECONDS = 60.0

@@ -14,11 +14,11 @@ from workbench.kernels import image as images
 from workbench.kernels import lending, runtime, walls
 from workbench.kernels.allowlist import Allowlist
 from workbench.kernels.forked import ForkedProcess
-from workbench.kernels.image import BRANCHES, CONNECTION, Image, NoImages
+from workbench.kernels.image import Image, NoImages
 from workbench.kernels.network import Gate, proxy_environ
 from workbench.kernels.process import SandboxedProcess, WalledProcess
 from workbench.kernels.provisioners.base import INSIDE_FILE, Branching, SandboxProvisioner
-from workbench.kernels.view import INSIDE, WORKSPACE, Mount, View, gpus, inside_environ
+from workbench.kernels.view import BRANCHES, CONNECTION, INSIDE, WORKSPACE, Mount, View, gpus, inside_environ
 
 _GATE_PORT = 3128
 
