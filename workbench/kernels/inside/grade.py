@@ -27,12 +27,17 @@ def main() -> None:
     sys.path.insert(0, str(Path(__file__).parent))
     sys.dont_write_bytecode = True
     try:
+        import workbench_grading
+
         spec = importlib.util.spec_from_file_location("grader", hidden / file)
         module = importlib.util.module_from_spec(spec)
         sys.modules["grader"] = module
         spec.loader.exec_module(module)
-        answer = {"report": getattr(module, function)(submission, hidden)}
-        line = json.dumps(answer, allow_nan=True)
+        try:
+            report = getattr(module, function)(submission, hidden)
+        except workbench_grading.Invalid as reason:
+            report = {"invalid": str(reason) or "it cannot be graded"}
+        line = json.dumps({"report": report}, allow_nan=True)
     except BaseException:
         # whatever the grader does, the host must hear of it
         line = json.dumps({"error": traceback.format_exc()[-4000:]})

@@ -1,4 +1,4 @@
-"""What a grader may import: running submitted code where it can reach neither the grader nor the hidden files."""
+"""Running submitted code where it can reach neither the grader nor the hidden files."""
 
 import contextlib
 import ctypes
