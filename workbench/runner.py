@@ -149,6 +149,7 @@ def plan(
             model,
             solution=folder.reference,
             submission_path=declared.path if declared else None,
+            recipe=folder.recipe,
             base_url=base_url,
             record=Path(record) if record else None,
         ),
@@ -172,7 +173,7 @@ def run(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
     task : str or TaskFolder
         An id as ``workbench tasks list`` shows them, or the path of a task folder.
     model : str, Model or callable, optional
-        Any litellm model string, ``oracle``, ``nop``, ``cassette:FILE``, ``function:MODULE:NAME``, or a function from
+        Any litellm model string, ``oracle``, ``nop``, ``baseline``, ``cassette:FILE``, ``function:MODULE:NAME``, or a function from
         messages to text. By default ``WORKBENCH_MODEL``.
     agent : str or Agent
         ``codeact`` or ``codeact-tool``.

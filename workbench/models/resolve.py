@@ -16,6 +16,7 @@ def resolve(
     *,
     solution: Callable[[], tuple[list[str], str | None]],
     submission_path: str | None,
+    recipe: Callable[[], Model],
     base_url: str | None = None,
     record: Path | None = None,
 ) -> Model:
@@ -24,12 +25,14 @@ def resolve(
     Parameters
     ----------
     given : str, Model, callable or None
-        ``oracle``, ``nop``, ``cheat``, ``cassette:FILE``, ``function:MODULE:NAME`` or any litellm model string; None
+        ``oracle``, ``nop``, ``baseline``, ``cheat``, ``cassette:FILE``, ``function:MODULE:NAME`` or any litellm model string; None
         takes ``WORKBENCH_MODEL``.
     solution : callable
         Returns the task's reference solution: its cells and its answer.
     submission_path : str or None
         Where the task expects its submission.
+    recipe : callable
+        Returns the model that plays the task's recipe.
     base_url : str, optional
         Of an OpenAI-compatible server; by default ``WORKBENCH_BASE_URL``.
     record : Path, optional
@@ -40,7 +43,7 @@ def resolve(
     UsageError
         If no model is configured or the words make no sense.
     """
-    model = _resolve(given, solution, submission_path, base_url)
+    model = _resolve(given, solution, submission_path, recipe, base_url)
     if record is None:
         return model
     from workbench.models.cassette import Recorder
@@ -52,6 +55,7 @@ def _resolve(
     given: str | Model | Callable[..., Any] | None,
     solution: Callable[[], tuple[list[str], str | None]],
     submission_path: str | None,
+    recipe: Callable[[], Model],
     base_url: str | None,
 ) -> Model:
     given = given if given is not None else os.environ.get("WORKBENCH_MODEL") or None
@@ -70,6 +74,8 @@ def _resolve(
                 return scripted.oracle(*solution())
             case "nop" if not rest:
                 return scripted.nop()
+            case "baseline" if not rest:
+                return recipe()
             case "cheat":
                 return scripted.cheat(rest, submission_path)
             case "cassette":

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import tomllib
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import ValidationError
 
-from workbench.errors import TaskError
+from workbench.errors import TaskError, UsageError
+from workbench.models import baseline
+from workbench.models.base import Model
 from workbench.tasks.spec import Task
 
 
@@ -71,8 +72,8 @@ class TaskFolder:
         """Return the reference solution as code cells: the ``# %%`` cells of ``solution/*.py`` in order of name."""
         cells: list[str] = []
         for path in sorted((self.root / "solution").glob("*.py")):
-            cells += [cell.strip() for cell in re.split(r"(?m)^# %%.*$", path.read_text(encoding="utf-8"))]
-        return [cell for cell in cells if cell]
+            cells += baseline.split(path.read_text(encoding="utf-8"))
+        return cells
 
     def reference(self) -> tuple[list[str], str | None]:
         """Return the reference solution: its cells, and its answer where the task asks for one.
@@ -95,6 +96,21 @@ class TaskFolder:
         """Return the reference answer of a task that asks for one: ``solution/answer.txt``."""
         path = self.root / "solution" / "answer.txt"
         return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+
+    def recipe(self) -> Model:
+        """Return the model ``baseline``, which plays the fixed recipe that the task names.
+
+        Raises
+        ------
+        TaskError
+            If it names none, or one that does not exist.
+        """
+        if (named := self.task.recipe) is None:
+            raise TaskError(f"task {self.task.id} has no recipe for a baseline", hint="choose another model, or give it a [recipe]")
+        try:
+            return baseline.baseline(named.name, named.options)
+        except UsageError as error:
+            raise TaskError(f"task {self.task.id}: {error.message}", hint=error.hint) from None
 
     def grader_hash(self, environment: str) -> str:
         """Return the hash of what a verdict depends on: hidden files, preparation, the grader's table, the environment."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import PurePosixPath
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -170,6 +170,14 @@ class Grader(Table):
     """Seconds."""
 
 
+class Recipe(Table):
+    """What the model ``baseline`` plays: a fixed recipe, which knows nothing but its options."""
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Where the recipe finds its data and what it predicts."""
+
+
 class Task(Table):
     """A task as its folder describes it.
 
@@ -194,6 +202,7 @@ class Task(Table):
     source: str
     summary: str
     """One line for listings."""
+    difficulty: Literal["easy", "medium", "hard"] | None = None
     prompt: Prompt = Field(default_factory=Prompt)
     workspace: Workspace = Field(default_factory=Workspace)
     interaction: Interaction = Field(default_factory=Interaction)
@@ -201,6 +210,7 @@ class Task(Table):
     environment: EnvironmentNeeds = Field(default_factory=EnvironmentNeeds)
     submission: Submission | None = None
     grader: Grader = Field(default_factory=Grader)
+    recipe: Recipe | None = None
     metrics: list[Metric] = Field(default_factory=list, alias="metric")
 
     @model_validator(mode="after")
