@@ -40,7 +40,7 @@ from workbench.observation import Output
 from workbench.result import RunResult, Score
 from workbench.storage.journal import Journal
 from workbench.storage.store import Store
-from workbench.tasks import grading, registry, staging, submission
+from workbench.tasks import availability, grading, registry, staging, submission
 from workbench.tasks.folder import TaskFolder
 from workbench.tasks.spec import Task
 from workbench.tasks.staging import Prepared
@@ -138,8 +138,8 @@ def plan(
     }.items():
         if value is not None and not value > 0:
             raise UsageError(f"{name} is {value}, and must be more than 0")
-    if folder.task.prepare.needs:
-        raise TaskError(f"task {folder.task.id} is unavailable here: it needs {', '.join(folder.task.prepare.needs)}")
+    if lacking := availability.lacking(folder.task):
+        raise TaskError(f"task {folder.task.id} is unavailable here: {'; '.join(lacking)}")
     interaction, declared = folder.task.interaction, folder.task.submission
     limits = RunLimits(max_steps or interaction.max_steps, timeout or interaction.max_seconds, max_tokens, budget_usd)
     return Plan(
@@ -304,7 +304,9 @@ async def _prepare(given: Plan) -> Prepared | None:
     await asyncio.to_thread(staging.check_environment, given.task, given.environment)
     if given.task.submission is None:
         return None
-    return await staging.prepare(given.folder, given.environment, walled=given.sandbox != "none")
+    walled = given.sandbox != "none"
+    prepared = await staging.prepare(given.folder, given.environment, walled=walled)
+    return await grading.measure(given.folder, prepared, given.environment, walled=walled)
 
 
 async def _work(given: Plan, kernel: KernelSession, result: _Result, emit: Callable[..., None]) -> str | None:

@@ -103,7 +103,7 @@ async def test_what_cannot_be_built_is_told_and_leaves_nothing(
         await images.build(replace(environment, lock=lock))
     lock.write_text("")
     with monkeypatch.context() as patch:
-        patch.setattr(images, "_python", lambda: "3.99")
+        patch.setattr(images, "PYTHON", "3.99")
         with pytest.raises(SandboxError, match=r"the base image has Python .*, this needs 3.99"):
             await images.build(replace(environment, lock=lock))
     assert {image.id for image in engine.images.list(all=True)} == before

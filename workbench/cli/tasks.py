@@ -20,6 +20,7 @@ app = typer.Typer(help="The tasks that can be run.", no_args_is_help=True)
 def list_(family: Annotated[str | None, typer.Option(help="Only this family.")] = None, as_json: JsonOption = False) -> None:
     """List the tasks."""
     from workbench.tasks import load_all
+    from workbench.tasks.availability import lacking
 
     tasks = [folder.task for folder in load_all() if family in (None, folder.task.family)]
     if as_json:
@@ -27,7 +28,7 @@ def list_(family: Annotated[str | None, typer.Option(help="Only this family.")] 
             [
                 {
                     **{"id": task.id, "family": task.family, "suite": task.suite, "summary": task.summary},
-                    **{"variants": task.variants, "unavailable": task.prepare.needs},
+                    **{"variants": task.variants, "difficulty": task.difficulty, "unavailable": lacking(task)},
                 }
                 for task in tasks
             ]
@@ -35,7 +36,7 @@ def list_(family: Annotated[str | None, typer.Option(help="Only this family.")] 
         return
     table = Table(Column("task", overflow="fold"), "variants", "summary", box=SIMPLE)
     for task in tasks:
-        needs = f"[yellow]unavailable: {', '.join(task.prepare.needs)}[/] " if task.prepare.needs else ""
+        needs = f"[yellow]unavailable: {escape('; '.join(missing))}[/] " if (missing := lacking(task)) else ""
         table.add_row(task.id, str(len(task.variants)), needs + escape(task.summary))
     output.print(table)
 
@@ -63,7 +64,7 @@ def show(
         table.add_row("submission", f"{described.submission.kind} {described.submission.path or ''}")
     for metric in described.metrics:
         rule = f", solved when {metric.success.rule} {metric.success.value:g}" if metric.success else ""
-        base = f", baseline {metric.baseline.value:g}" if metric.baseline else ""
+        base = "" if metric.baseline is None else f", baseline {metric.baseline.measure or format(metric.baseline.value, 'g')}"
         table.add_row("metric" + (" (primary)" if metric.primary else ""), f"{metric.name}, {metric.direction}{base}{rule}")
     needs = described.environment
     table.add_row(

@@ -14,8 +14,12 @@ import math
 import secrets
 import shutil
 import time
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
+from filelock import AsyncFileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticSerializationError
 
@@ -25,6 +29,7 @@ from workbench.kernels import runtime, walls
 from workbench.kernels.environments import Environment
 from workbench.kernels.process import WalledProcess
 from workbench.kernels.view import INSIDE, Mount, View
+from workbench.tasks import submission
 from workbench.tasks.folder import TaskFolder
 from workbench.tasks.metrics import Metric
 from workbench.tasks.staging import Prepared, limits_of
@@ -54,7 +59,7 @@ async def grade(folder: TaskFolder, prepared: Prepared, frozen: Frozen, environm
     """
     started = time.monotonic()
     report = Report(invalid=frozen.invalid) if frozen.invalid else await _ask(folder, prepared, frozen, environment, walled)
-    metrics = [score(metric, report) for metric in folder.task.metrics]
+    metrics = [score(metric, report, prepared.baselines) for metric in folder.task.metrics]
     success = next(metric.success for metric in metrics if metric.primary)
     assert success is not None, "a primary metric has a success rule"
     return Scored(
@@ -67,8 +72,35 @@ async def grade(folder: TaskFolder, prepared: Prepared, frozen: Frozen, environm
     )
 
 
-def score(metric: Metric, report: Report) -> MetricValue:
-    """Return one metric of a report by the task's own rules.
+async def measure(folder: TaskFolder, prepared: Prepared, environment: Environment, *, walled: bool = True) -> Prepared:
+    """Return ``prepared`` with what the untouched workspace scores, where the task wants that to be measured; once a machine.
+
+    Raises
+    ------
+    GraderError
+        If the grader does not grade it.
+    """
+    wanted = [metric for metric in folder.task.metrics if metric.baseline is not None and metric.baseline.measure]
+    declared = folder.task.submission
+    if not wanted or declared is None:
+        return prepared
+    kept = prepared.workspace.with_name("baselines.json")
+    async with AsyncFileLock(f"{kept}.lock", run_in_executor=False):
+        if not kept.exists():
+            scratch = runtime.folder(f"b-{secrets.token_hex(4)}")
+            try:
+                frozen = await asyncio.to_thread(submission.freeze, declared, prepared.workspace, None, scratch)
+                report = Report(invalid=frozen.invalid) if frozen.invalid else await _ask(folder, prepared, frozen, environment, walled)
+            finally:
+                await asyncio.to_thread(shutil.rmtree, scratch, True)
+            made = kept.with_suffix(".new")
+            made.write_text(json.dumps({} if report.invalid else {metric.name: report.metrics.get(metric.name) for metric in wanted}))
+            made.rename(kept)
+    return replace(prepared, baselines=json.loads(kept.read_text()))
+
+
+def score(metric: Metric, report: Report, measured: Mapping[str, float] = MappingProxyType({})) -> MetricValue:
+    """Return one metric of a report by the task's own rules, with the baselines that were measured here.
 
     Raises
     ------
@@ -87,7 +119,11 @@ def score(metric: Metric, report: Report) -> MetricValue:
             f"the grader gave {metric.name} = {value}, not a number from {low} to {high}", hint="the task's grader is at fault, not the run"
         )
     return MetricValue(
-        metric=metric.name, primary=metric.primary, value=value, normalised=metric.normalised(value), success=metric.succeeds(value)
+        metric=metric.name,
+        primary=metric.primary,
+        value=value,
+        normalised=metric.normalised(value, measured),
+        success=metric.succeeds(value, measured),
     )
 
 
@@ -99,7 +135,8 @@ async def _ask(folder: TaskFolder, prepared: Prepared, frozen: Frozen, environme
     try:
         mounts = [Mount(prepared.hidden, "/grading/hidden"), Mount(frozen.root, "/grading/submission")]
         view = View(environment, mounts)
-        arguments = ["/grading/hidden", "/grading/submission", task.grader.entry]
+        how = task.grader.model_dump_json(include={"kind", "entry", "options"})
+        arguments = ["/grading/hidden", "/grading/submission", how]
         enclosure = await asyncio.to_thread(walls.enclose, INSIDE / "grade.py", arguments, view, limits, scratch, walled=walled)
         process = WalledProcess(enclosure, limits)
         try:

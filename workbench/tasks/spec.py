@@ -110,7 +110,10 @@ class Prepare(Table):
     script: Inside | None = None
     """A Python file of the task folder, run in the task's environment behind walls. It writes ``workspace/`` and
     ``hidden/`` in its working directory; both are laid over the task's own."""
-    needs: list[Literal["network", "kaggle", "gpu", "judge"]] = Field(default_factory=list)
+    needs: list[Literal["network", "kaggle", "gpu", "judge", "files"]] = Field(default_factory=list)
+    """What must be there, see :mod:`workbench.tasks.availability`."""
+    why: str = ""
+    """What is needed, in words, where the list does not say enough."""
 
 
 class EnvironmentNeeds(Table):
@@ -163,9 +166,12 @@ class Submission(Table):
 class Grader(Table):
     """Who says how good a submission is."""
 
-    kind: Literal["python"] = "python"
+    kind: Literal["python", "unittest", "match", "mcq"] = "python"
+    """``python`` is a function of the task's own; the others are ready-made and take ``options``."""
     entry: str = "grader.py:grade"
-    """``FILE:FUNCTION`` in the hidden folder; see :mod:`workbench.tasks.grading` for the contract."""
+    """For ``python``, ``FILE:FUNCTION`` in the hidden folder; see :mod:`workbench.tasks.grading` for the contract."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """What a ready-made grader is told; see ``workbench_grading``."""
     timeout: float = Field(default=300, gt=0)
     """Seconds."""
 

@@ -9,7 +9,8 @@ import os
 import secrets
 import shutil
 import subprocess
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from filelock import AsyncFileLock, FileLock
@@ -46,6 +47,8 @@ class Prepared:
     workspace: Path
     hidden: Path
     grader_hash: str
+    baselines: Mapping[str, float] = field(default_factory=dict)
+    """What the untouched workspace scores, by metric, where that is measured."""
 
 
 def environment_of(folder: TaskFolder) -> Environment:

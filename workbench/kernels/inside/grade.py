@@ -1,40 +1,52 @@
 """Call a task's grader and say what it said, on a channel that nothing it prints or starts can reach.
 
-Started by ``launch.py`` as ``grade.py HIDDEN SUBMISSION ENTRY``. It never imports workbench.
+Started by ``launch.py`` as ``grade.py HIDDEN SUBMISSION HOW``; HOW is the kind of grader, its entry and its options, as
+JSON. It never imports workbench.
 """
 
 import ctypes
+import functools
 import importlib.util
 import json
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 PR_SET_DUMPABLE = 4
 
 
+def load(hidden: Path, how: dict) -> "Callable[[Path, Path], dict]":
+    """Return the function that grades: ``FILE:FUNCTION`` of the hidden folder, or a ready-made one with its options."""
+    if how["kind"] != "python":
+        ready = importlib.import_module(f"workbench_grading.kinds.{how['kind']}_")
+        return functools.partial(ready.grade, **how["options"])
+    file, _, function = how["entry"].partition(":")
+    spec = importlib.util.spec_from_file_location("grader", hidden / file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["grader"] = module
+    spec.loader.exec_module(module)
+    return getattr(module, function)
+
+
 def main() -> None:
-    """Load ``FILE:FUNCTION`` from the hidden folder, call it, write one line of JSON."""
+    """Load the grader, call it, write one line of JSON."""
     # standard output is the private channel: from here on only this descriptor leads there, and no child inherits it
     channel = os.dup(1)
     os.set_inheritable(channel, False)
     os.dup2(2, 1)
     # nothing that runs under the same user may read or trace this process
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
-    hidden, submission, entry = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-    file, _, function = entry.partition(":")
+    hidden, submission = Path(sys.argv[1]), Path(sys.argv[2])
     sys.path.insert(0, str(Path(__file__).parent))
     sys.dont_write_bytecode = True
     try:
         import workbench_grading
 
-        spec = importlib.util.spec_from_file_location("grader", hidden / file)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["grader"] = module
-        spec.loader.exec_module(module)
+        grade = load(hidden, json.loads(sys.argv[3]))
         try:
-            report = getattr(module, function)(submission, hidden)
+            report = grade(submission, hidden)
         except workbench_grading.Invalid as reason:
             report = {"invalid": str(reason) or "it cannot be graded"}
         line = json.dumps({"report": report}, allow_nan=True)
