@@ -66,6 +66,16 @@ def run_root() -> Path:
     return path
 
 
+def suites() -> Path:
+    """Return the file that says where the user's checkouts of published benchmarks are; ``WORKBENCH_SUITES`` overrides it."""
+    chosen = os.environ.get("WORKBENCH_SUITES")
+    return (
+        Path(chosen).expanduser().absolute()
+        if chosen
+        else Path(platformdirs.user_data_dir("codeact-workbench", appauthor=False)) / "suites.json"
+    )
+
+
 def store() -> Path:
     """Return the store's path: ``WORKBENCH_STORE``, else ``workbench.duckdb`` in the project folder.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any, Self
@@ -57,6 +58,12 @@ class TaskFolder:
     def hidden(self) -> Path:
         """The folder no agent ever sees."""
         return self.root / "hidden"
+
+    def lay(self, making: Path) -> None:
+        """Copy the task's own files into ``workspace`` and ``hidden`` of the folder ``making``."""
+        for part in ("workspace", "hidden"):
+            if (self.root / part).is_dir():
+                shutil.copytree(self.root / part, making / part, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
 
     def instruction(self, variant: dict[str, str]) -> str:
         """Return the instruction of a resolved variant."""

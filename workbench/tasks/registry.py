@@ -8,6 +8,7 @@ from pathlib import Path
 
 from workbench import paths
 from workbench.errors import TaskError
+from workbench.tasks import suites
 from workbench.tasks.folder import TaskFolder
 
 
@@ -18,12 +19,26 @@ def roots() -> list[Path]:
 
 
 def load_all() -> list[TaskFolder]:
-    """Return every task, in order of id.
+    """Return every task, in order of id: the built-in ones, yours, and those of the suites you have imported.
 
     Examples
     --------
-    >>> sorted({folder.task.family for folder in load_all()})
+    >>> sorted({folder.task.family for folder in load_all() if folder.task.suite == "builtin"})
     ['data-science', 'ml-experimentation', 'refactoring']
+    """
+    found: dict[str, TaskFolder] = {folder.task.id: folder for folder in load_folders()}
+    for suite in suites.recorded():
+        found |= {imported.task.id: imported for imported in suites.load(suite)}
+    return [found[name] for name in sorted(found)]
+
+
+def load_folders() -> list[TaskFolder]:
+    """Return every task that has a folder of its own, in order of id.
+
+    Raises
+    ------
+    TaskError
+        If one is malformed, or two have the same id.
     """
     found: dict[str, TaskFolder] = {}
     for root in roots():
@@ -50,11 +65,16 @@ def find(name: str) -> TaskFolder:
     ...
     workbench.errors.TaskError: no task is called 'refactoring/mistune-rename' (did you mean refactoring/mistune-rename-escape?)
     """
-    folders = load_all()
+    folders = load_folders()
+    suite = name.partition("/")[0]
+    if suite in suites.recorded():
+        folders += suites.load(suite)
     for folder in folders:
         if folder.task.id == name:
             return folder
     if os.path.isfile(Path(name) / "task.toml"):  # noqa: PTH113 - which takes a name that is no path for one that is missing
         return TaskFolder.load(Path(name).absolute())
+    if suite in suites.NAMES and suite not in suites.recorded():
+        raise TaskError(f"no task is called {name!r}: {suite} is not imported here", hint=f"workbench tasks import {suite} PATH")
     close = difflib.get_close_matches(name, [folder.task.id for folder in folders], n=1)
     raise TaskError(f"no task is called {name!r}", hint=f"did you mean {close[0]}?" if close else "workbench tasks list shows them all")

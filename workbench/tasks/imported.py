@@ -1,0 +1,108 @@
+"""A task of a published benchmark: pieces of a user's checkout, put together when it is run."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench.errors import TaskError
+from workbench.tasks.checkout import Checkout
+from workbench.tasks.folder import TaskFolder
+from workbench.tasks.spec import Task
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A file or folder that a task is made of.
+
+    Attributes
+    ----------
+    to : str
+        Where it goes: below ``workspace`` or ``hidden``.
+    source : Path or str
+        Where it is, or the text of a file.
+    """
+
+    to: str
+    source: Path | str
+
+
+class Imported(TaskFolder):
+    """A task that an importer found in a checkout.
+
+    Parameters
+    ----------
+    task : Task
+        What a task file would say.
+    checkout : Checkout
+        Where it was found.
+    instructions : mapping of str to Path or str
+        What the agent is asked, by variant (``axis=value``, joined by commas; empty where there are no axes): a file of
+        the checkout, or text.
+    pieces : sequence of Piece
+        What it is made of.
+    answer : str, optional
+        The reference answer, where the benchmark has one.
+    cells : sequence of str
+        The reference solution, where the benchmark has one.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        checkout: Checkout,
+        instructions: Mapping[str, Path | str],
+        pieces: Sequence[Piece],
+        *,
+        answer: str | None = None,
+        cells: Sequence[str] = (),
+    ) -> None:
+        super().__init__(checkout.root, task)
+        self.checkout, self.instructions, self.pieces = checkout, dict(instructions), list(pieces)
+        self._answer, self._cells = answer, list(cells)
+
+    def instruction(self, variant: dict[str, str]) -> str:
+        """Return the instruction of a resolved variant."""
+        said = self.instructions[",".join(f"{axis}={variant[axis]}" for axis in self.task.prompt.axes)]
+        return (self.checkout.text(str(said.relative_to(self.root))) if isinstance(said, Path) else said).strip()
+
+    def lay(self, making: Path) -> None:
+        """Copy the pieces to where they go; links stay links, also those that lead nowhere."""
+        for piece in self.pieces:
+            target = making / piece.to
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(piece.source, str):
+                target.write_text(piece.source, encoding="utf-8")
+            elif piece.source.is_dir():
+                shutil.copytree(piece.source, target, symlinks=True, dirs_exist_ok=True)
+            elif piece.source.is_file():
+                shutil.copyfile(piece.source, target)
+            else:
+                raise TaskError(f"task {self.task.id} needs {piece.source}, which does not exist", hint="is the checkout complete?")
+
+    def solution(self) -> list[str]:
+        """Return the reference solution as code cells."""
+        return list(self._cells)
+
+    def solution_answer(self) -> str | None:
+        """Return the reference answer."""
+        return self._answer
+
+    def hash(self) -> str:
+        """Return a hash of everything the task is made of."""
+        said = [value if isinstance(value, str) else self.checkout.fingerprint(value) for value in self.instructions.values()]
+        return self._digest("workspace", *said, self.task.model_dump_json())
+
+    def grader_hash(self, environment: str) -> str:
+        """Return the hash of what a verdict depends on."""
+        return self._digest("hidden", self.task.grader.model_dump_json(), environment)
+
+    def _digest(self, part: str, *said: str) -> str:
+        parts = [*said]
+        for piece in self.pieces:
+            if part == "workspace" or piece.to.startswith("hidden"):
+                parts += [piece.to, piece.source if isinstance(piece.source, str) else self.checkout.fingerprint(piece.source)]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()

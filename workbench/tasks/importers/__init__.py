@@ -1,0 +1,1 @@
+"""Importers of published benchmarks, one a file; see :mod:`workbench.tasks.suites`."""

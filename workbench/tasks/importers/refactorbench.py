@@ -1,0 +1,111 @@
+"""RefactorBench: 100 refactorings of nine real repositories, each with three instructions, checked by upstream's unit tests."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import PurePosixPath
+
+from workbench.errors import TaskError
+from workbench.tasks.checkout import Checkout
+from workbench.tasks.imported import Imported, Piece
+from workbench.tasks.spec import Task
+
+TITLE = "RefactorBench"
+SOURCE = "Gautam et al. (2025), arXiv 2503.07832; github.com/microsoft/RefactorBench"
+
+_LEVELS = ("base", "lazy", "descriptive")
+_LICENCES = {
+    "ansible": "GPL-3.0-or-later",
+    "celery": "BSD-3-Clause",
+    "django": "BSD-3-Clause",
+    "fastapi": "MIT",
+    "flask": "BSD-3-Clause",
+    "requests": "Apache-2.0",
+    "salt": "Apache-2.0",
+    "scrapy": "BSD-3-Clause",
+    "tornado": "Apache-2.0",
+}
+_NOTE = "\n\nThe repository is in /workspace, which is your working directory."
+
+
+def tasks(checkout: Checkout) -> list[Imported]:
+    """Return the tasks; upstream joins tests and instructions in ``scripts/*_mapping.py``, which are read, not run.
+
+    Raises
+    ------
+    TaskError
+        If the checkout is not one of RefactorBench.
+    """
+    problems = {level: _mapping(checkout, level) for level in _LEVELS}
+    return [_task(checkout, test, {level: problems[level].get(test) for level in _LEVELS}) for test in problems["base"]]
+
+
+def _mapping(checkout: Checkout, level: str) -> dict[PurePosixPath, PurePosixPath]:
+    name = f"scripts/{level}_mapping.py"
+    try:
+        (found,) = (
+            ast.literal_eval(node.value)
+            for node in ast.parse(checkout.text(name)).body
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "file_mapping"
+        )
+        return {_within(test): _within(problem) for test, problem in found.items()}
+    except (ValueError, SyntaxError, AttributeError) as error:
+        raise TaskError(f"{checkout.root / name} does not hold the one dictionary file_mapping: {error}") from None
+
+
+def _within(path: str) -> PurePosixPath:
+    """Return a path of upstream's, which starts in ``scripts/``, from the top."""
+    parts = PurePosixPath(path).parts
+    if parts[:1] != ("..",) or ".." in parts[1:] or len(parts) < 4:
+        raise ValueError(f"{path!r} is no path of the checkout")
+    return PurePosixPath(*parts[1:])
+
+
+def _task(checkout: Checkout, test: PurePosixPath, problems: dict[str, PurePosixPath | None]) -> Imported:
+    repository = test.parts[1]
+    project = repository.removesuffix("_refactor")
+    base = problems["base"]
+    assert base is not None
+    levels = [level for level in _LEVELS if problems[level] is not None]
+    tree = checkout.find("repositories", repository)
+    task = Task.model_validate(
+        {
+            "schema": 1,
+            "id": f"refactorbench/{project}-{base.stem.removesuffix('-task').lower()}",
+            "family": "refactoring",
+            "suite": "refactorbench",
+            "licence": _LICENCES.get(project, "NOASSERTION"),
+            "source": SOURCE,
+            "summary": " ".join(checkout.text(str(base)).split())[:200],
+            "prompt": {"axes": {"level": levels}, "default": {"level": "base"}},
+            "interaction": {"max_steps": 50, "max_seconds": 3600},
+            "environment": {"name": "python-min", "memory": "2G", "cell_seconds": 300},
+            "submission": {"kind": "tree", "max_bytes": 512 * 2**20, "max_files": 50_000},
+            # the tests look at ../src/...: they must run in a folder right below the top
+            "grader": {"kind": "unittest", "options": {"tests": "tests.py", "cwd": "*/"}, "timeout": 300},
+            "metric": [
+                {
+                    "name": "solved",
+                    "primary": True,
+                    "range": [0, 1],
+                    "invalid": 0,
+                    "success": {"rule": "eq", "value": 1},
+                },
+                {
+                    "name": "checks",
+                    "range": [0, 1],
+                    "invalid": 0,
+                    "normalise": "baseline_to_one",
+                    "best": 1,
+                    "baseline": {"measure": "untouched"},
+                },
+            ],
+        }
+    )
+    instructions = {f"level={level}": f"{checkout.text(str(problems[level])).strip()}{_NOTE}" for level in levels}
+    return Imported(
+        task,
+        checkout,
+        instructions,
+        [Piece("workspace", tree), Piece("hidden/tests.py", checkout.find(str(test)))],
+    )
