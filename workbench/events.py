@@ -155,11 +155,15 @@ class SubmissionFrozen(_Event):
     event: Literal["submission_frozen"] = "submission_frozen"
     kind: str
     files: list[FrozenFile]
+    """Of a tree, those that differ from the workspace as it was at the start."""
+    unchanged: int = 0
+    """How many files of a tree do not."""
+    deleted: list[str] = Field(default_factory=list)
     answer: str | None
     invalid: str | None
     """Why there is nothing to grade."""
     artifact: str | None
-    """Content hash of the submission as a tar archive."""
+    """Content hash of ``files`` as a tar archive."""
 
 
 class MetricValue(BaseModel):

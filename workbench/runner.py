@@ -342,9 +342,20 @@ async def _grade(
     declared = given.task.submission
     assert declared is not None
     frozen_to.mkdir()
-    frozen = await asyncio.to_thread(submission.freeze, declared, workspace, answer, frozen_to)
+    frozen = await asyncio.to_thread(submission.freeze, declared, workspace, answer, frozen_to, prepared.workspace)
     artifact = await asyncio.to_thread(lambda: journal.artifact(frozen.archive()) if frozen.files else None)
-    emit(SubmissionFrozen(kind=declared.kind, files=frozen.files, answer=answer, invalid=frozen.invalid, artifact=artifact), durable=True)
+    emit(
+        SubmissionFrozen(
+            kind=declared.kind,
+            files=frozen.files,
+            unchanged=frozen.unchanged,
+            deleted=frozen.deleted,
+            answer=answer,
+            invalid=frozen.invalid,
+            artifact=artifact,
+        ),
+        durable=True,
+    )
     emit(await grading.grade(given.folder, prepared, frozen, given.environment, walled=given.sandbox != "none"), durable=True)
 
 

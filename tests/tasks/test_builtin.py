@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import itertools
-import tarfile
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,8 @@ from workbench.messages import Message
 from workbench.models.scripted import Scripted
 from workbench.result import RunResult
 from workbench.storage.store import Store
-from workbench.tasks import find, grading, load_all, staging
+from workbench.tasks import find, grading, load_all, staging, submission
 from workbench.tasks.folder import TaskFolder
-from workbench.tasks.submission import Frozen
 
 TASKS = [folder.task.id for folder in load_all()]
 VARIANTS = [(folder.task.id, variant) for folder in load_all() for variant in folder.task.variants]
@@ -56,13 +54,16 @@ class TestEveryTask:
         assert (result.status, result.error, result.success) == ("completed", None, True)
         assert result.missing_walls == [] or result.walls
         store = Store(store_path)
-        (sent,) = store.rows("SELECT data->>'artifact' AS artifact, data->>'kind' AS kind FROM events WHERE event = 'submission_frozen'")
-        frozen = Frozen(tmp_path / "again")
-        with tarfile.open(fileobj=io.BytesIO(store.artifact(sent["artifact"]))) as archive:
-            archive.extractall(frozen.root, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))  # not before 3.11.4
+        (sent,) = store.rows("SELECT data FROM events WHERE event = 'submission_frozen'")
+        sent = json.loads(sent["data"])
         folder = find(task)
-        environment = environments.find(folder.task.environment.name)
+        environment = staging.environment_of(folder)
         prepared = await staging.prepare(folder, environment)
+        assert folder.task.submission is not None
+        (tmp_path / "again").mkdir()
+        archive = store.artifact(sent["artifact"])
+        frozen = submission.thaw(archive, prepared.workspace, folder.task.submission, sent["deleted"], tmp_path / "again")
+        assert [file.model_dump() for file in frozen.files] == sent["files"] and frozen.unchanged == sent["unchanged"]
         verdicts = [await grading.grade(folder, prepared, frozen, environment) for _ in range(3)]
         assert [verdict.metrics for verdict in verdicts] == [result.metrics] * 3
         assert [verdict.details for verdict in verdicts] == [verdicts[0].details] * 3

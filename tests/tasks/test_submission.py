@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import workbench
 from workbench.events import SubmissionFrozen
 from workbench.tasks.spec import Submission
-from workbench.tasks.submission import Frozen, freeze
+from workbench.tasks.submission import Frozen, freeze, thaw
 
 SECRET = b"the hidden labels"
 
@@ -313,6 +313,52 @@ class TestTree:
         for name, data in reversed(files.items()):
             other_place.write(name, data)
         assert place.freeze("tree").archive() == other_place.freeze("tree").archive()
+
+
+class TestBase:
+    """A tree that began as another: only the difference is kept in the record."""
+
+    FILES = st.dictionaries(
+        st.sampled_from(["a.py", "src/b.py", "src/deep/c.txt", "d"]), st.sampled_from([b"", b"x", b"y", b"xx"]), min_size=1
+    )
+
+    @settings(max_examples=50, deadline=None)
+    @given(before=FILES, after=FILES)
+    def test_what_was_frozen_comes_back_from_base_and_record(self, before: dict[str, bytes], after: dict[str, bytes]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            base, workspace, root, again = (Path(folder, name) for name in ("base", "workspace", "root", "again"))
+            for path, files in ((base, before), (workspace, after), (root, {}), (again, {})):
+                path.mkdir()
+                for name, data in files.items():
+                    (path / name).parent.mkdir(parents=True, exist_ok=True)
+                    (path / name).write_bytes(data)
+            declared = Submission(kind="tree")
+            frozen = freeze(declared, workspace, None, root, base)
+            assert {file.path for file in frozen.files} == {name for name, data in after.items() if before.get(name) != data}
+            assert frozen.deleted == sorted(before.keys() - after.keys())
+            assert frozen.unchanged == len(after) - len(frozen.files)
+            thawed = thaw(frozen.archive(), base, declared, frozen.deleted, again)
+            for found in (root, again):
+                assert {str(path.relative_to(found)): path.read_bytes() for path in found.rglob("*") if path.is_file()} == after
+            assert (thawed.files, thawed.unchanged) == (frozen.files, frozen.unchanged)
+            assert {str(path.relative_to(base)): path.read_bytes() for path in base.rglob("*") if path.is_file()} == before
+
+    def test_a_link_in_the_base_is_no_file_of_it(self, place: Place, tmp_path: Path) -> None:
+        base = tmp_path / "base"
+        base.mkdir()
+        (base / "out.csv").symlink_to(place.outside / "out.csv")
+        place.write("out.csv", SECRET)
+        frozen = freeze(Submission(kind="tree"), place.workspace, None, place.root, base)
+        assert (names(frozen), frozen.unchanged, frozen.deleted) == (["out.csv"], 0, [])
+
+    def test_the_limits_count_what_is_unchanged_too(self, place: Place) -> None:
+        place.write("a", b"12345")
+        place.write("b", b"12345")
+        for more, reason in ({"max_files": 1}, "more than 1 files"), ({"max_bytes": 9}, "goes beyond"):
+            root = place.root.with_name("-".join(more))
+            root.mkdir()
+            frozen = freeze(Submission.model_validate({"kind": "tree", **more}), place.workspace, None, root, place.workspace)
+            assert reason in (frozen.invalid or "")
 
 
 class TestAnswer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any, Self
@@ -53,6 +54,11 @@ class TaskFolder:
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'task'}: {item['msg']}" for item in error.errors())
             raise TaskError(f"{path}: {problems}", hint="docs/tasks.md describes every field") from None
+
+    @property
+    def tree(self) -> tuple[Path, str] | None:
+        """A folder that is the whole workspace of this task, and perhaps of others, with its hash."""
+        return None
 
     @property
     def hidden(self) -> Path:
@@ -171,6 +177,23 @@ class Interactive(TaskFolder):
     def hash(self) -> str:
         """Return the hash of the question."""
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    """Copy a folder's contents into another, without a byte being copied where the file system can share them (copy-on-write).
+
+    Links stay links.
+
+    Raises
+    ------
+    TaskError
+        If it cannot be copied.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    command = ["/bin/cp", "-dR", "--preserve=mode,timestamps", "--reflink=auto", "--no-target-directory", "--", str(source), str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise TaskError(f"{source} cannot be copied: {done.stderr.strip()[-500:]}", hint="is the disk full?")
 
 
 def tree_hash(root: Path) -> str:

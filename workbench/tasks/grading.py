@@ -84,12 +84,12 @@ async def measure(folder: TaskFolder, prepared: Prepared, environment: Environme
     declared = folder.task.submission
     if not wanted or declared is None:
         return prepared
-    kept = prepared.workspace.with_name("baselines.json")
+    kept = prepared.hidden.with_name("baselines.json")
     async with AsyncFileLock(f"{kept}.lock", run_in_executor=False):
         if not kept.exists():
             scratch = runtime.folder(f"b-{secrets.token_hex(4)}")
             try:
-                frozen = await asyncio.to_thread(submission.freeze, declared, prepared.workspace, None, scratch)
+                frozen = await asyncio.to_thread(submission.freeze, declared, prepared.workspace, None, scratch, prepared.workspace)
                 report = Report(invalid=frozen.invalid) if frozen.invalid else await _ask(folder, prepared, frozen, environment, walled)
             finally:
                 await asyncio.to_thread(shutil.rmtree, scratch, True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from workbench.errors import TaskError
 from workbench.tasks.checkout import Checkout
-from workbench.tasks.folder import TaskFolder
+from workbench.tasks.folder import TaskFolder, copy_tree
 from workbench.tasks.spec import Task
 
 
@@ -69,15 +69,25 @@ class Imported(TaskFolder):
         said = self.instructions[",".join(f"{axis}={variant[axis]}" for axis in self.task.prompt.axes)]
         return (self.checkout.text(str(said.relative_to(self.root))) if isinstance(said, Path) else said).strip()
 
+    @property
+    def tree(self) -> tuple[Path, str] | None:
+        """A folder of the checkout that is the whole workspace."""
+        sources = [piece.source for piece in self.pieces if piece.to.startswith("workspace")]
+        if len(sources) == 1 and isinstance(sources[0], Path) and sources[0].is_dir():
+            return sources[0], self.checkout.fingerprint(sources[0])
+        return None
+
     def lay(self, making: Path) -> None:
         """Copy the pieces to where they go; links stay links, also those that lead nowhere."""
         for piece in self.pieces:
+            if piece.to == "workspace" and self.tree is not None:
+                continue
             target = making / piece.to
             target.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(piece.source, str):
                 target.write_text(piece.source, encoding="utf-8")
             elif piece.source.is_dir():
-                shutil.copytree(piece.source, target, symlinks=True, dirs_exist_ok=True)
+                copy_tree(piece.source, target)
             elif piece.source.is_file():
                 shutil.copyfile(piece.source, target)
             else:

@@ -24,7 +24,7 @@ from workbench.kernels.limits import Limits, parse_size
 from workbench.kernels.policy import Policy
 from workbench.kernels.process import WalledProcess
 from workbench.kernels.view import INSIDE, Mount, View
-from workbench.tasks.folder import TaskFolder
+from workbench.tasks.folder import TaskFolder, copy_tree
 from workbench.tasks.spec import Copy, Task
 
 _PREPARE_SECONDS = 1800
@@ -123,7 +123,8 @@ async def prepare(folder: TaskFolder, environment: Environment, *, walled: bool 
     """
     key = hashlib.sha256(f"{folder.hash()}\0{environment.hash}".encode()).hexdigest()[:16]
     home = paths.cache() / "tasks" / f"{folder.task.id.replace('/', '--')}-{key}"
-    prepared = Prepared(home / "workspace", home / "hidden", folder.grader_hash(environment.hash))
+    shared = None if folder.tree is None else await _share(*folder.tree)
+    prepared = Prepared(shared or home / "workspace", home / "hidden", folder.grader_hash(environment.hash))
     if home.is_dir():
         return prepared
     home.parent.mkdir(parents=True, exist_ok=True)
@@ -138,6 +139,23 @@ async def prepare(folder: TaskFolder, environment: Environment, *, walled: bool 
         finally:
             shutil.rmtree(making, ignore_errors=True)
     return prepared
+
+
+async def _share(tree: Path, key: str) -> Path:
+    """Return a copy of a folder that several tasks start from, made once a machine and content."""
+    home = paths.cache() / "trees" / key[:32]
+    if not home.is_dir():
+        home.parent.mkdir(parents=True, exist_ok=True)
+        async with AsyncFileLock(f"{home}.lock", run_in_executor=False):
+            if not home.is_dir():
+                making = home.with_name(f"{home.name}.{secrets.token_hex(4)}")
+                try:
+                    await asyncio.to_thread(copy_tree, tree, making)
+                    walls.let_read(making)
+                    making.rename(home)
+                finally:
+                    shutil.rmtree(making, ignore_errors=True)
+    return home
 
 
 async def _make(folder: TaskFolder, environment: Environment, making: Path, walled: bool) -> None:
@@ -163,7 +181,7 @@ async def _make(folder: TaskFolder, environment: Environment, making: Path, wall
             shutil.copyfile(source, target)
         else:
             raise TaskError(f"task {folder.task.id} copies {source}, which does not exist")
-    for path in sorted((making / "workspace").rglob("*"), reverse=True):
+    for path in sorted((making / "workspace").rglob("*"), reverse=True) if folder.task.workspace.exclude else []:
         name = path.relative_to(making / "workspace").as_posix()
         if any(fnmatch.fnmatch(name, pattern) for pattern in folder.task.workspace.exclude):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -238,7 +256,7 @@ def fetch_wheel(copy: Copy) -> Path:
 
 def stage(folder: TaskFolder, prepared: Prepared, workspace: Path) -> None:
     """Fill the empty folder ``workspace`` with what the agent starts from."""
-    shutil.copytree(prepared.workspace, workspace, symlinks=True, dirs_exist_ok=True)
+    copy_tree(prepared.workspace, workspace)
     if folder.task.submission is not None:
         for name in folder.task.submission.clear_before_run:
             path = workspace / name

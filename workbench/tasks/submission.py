@@ -10,7 +10,7 @@ import json
 import os
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -29,17 +29,28 @@ class Frozen:
     ----------
     root : Path
         A folder that holds the files at their workspace-relative paths; an answer is ``answer.txt``.
+    base : Path or None
+        The workspace that the agent started from.
+    files : list of FrozenFile
+        What differs from it.
+    unchanged : int
+        How many files do not.
+    deleted : list of str
+        What was there and is gone.
     invalid : str or None
         Why there is nothing to grade.
     """
 
     root: Path
+    base: Path | None = None
     files: list[FrozenFile] = field(default_factory=list)
+    unchanged: int = 0
+    deleted: list[str] = field(default_factory=list)
     answer: str | None = None
     invalid: str | None = None
 
     def archive(self) -> bytes:
-        """Return the files as a tar archive that depends on nothing but their paths and contents."""
+        """Return the files that differ as a tar archive that depends on nothing but their paths and contents."""
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as archive:
             for file in self.files:
@@ -49,17 +60,48 @@ class Frozen:
         return buffer.getvalue()
 
 
+def thaw(archive: bytes, base: Path, submission: Submission, deleted: Sequence[str], root: Path) -> Frozen:
+    """Return a submission as it was frozen, from its record and the untouched workspace.
+
+    Parameters
+    ----------
+    archive : bytes
+        What :meth:`Frozen.archive` made.
+    base : Path
+        The workspace that the agent started from.
+    submission : Submission
+        What the task declares.
+    deleted : sequence of str
+        What the agent had deleted.
+    root : Path
+        An empty folder.
+    """
+    frozen = Frozen(root, base, deleted=list(deleted))
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        for member in files:
+            content = files.extractfile(member)
+            assert content is not None, "an archive of ours holds files only"
+            _keep(frozen, member.name, content.read())
+    if submission.kind == "tree":
+        for name in _names(base, submission.path or ".").difference(deleted, (file.path for file in frozen.files)):
+            _keep_unchanged(frozen, name, (base / name).read_bytes())
+    return frozen
+
+
 class _Invalid(Exception):
     pass
 
 
-def freeze(submission: Submission, workspace: Path, answer: str | None, root: Path) -> Frozen:
+def freeze(submission: Submission, workspace: Path, answer: str | None, root: Path, base: Path | None = None) -> Frozen:
     """Copy what ``submission`` declares from ``workspace`` into the empty folder ``root``.
+
+    Of a tree, what is the same as in ``base``, which nobody writes to, is not kept in the record; where the file system
+    can, ``root`` has it as a hard link.
 
     Symbolic links are never followed, at no place of a path; in a tree they are left out. What is neither file nor
     folder, or larger than the task allows, makes the submission invalid, with the reason.
     """
-    frozen = Frozen(root, answer=answer)
+    frozen = Frozen(root, base, answer=answer)
     try:
         if submission.kind == "answer":
             if answer is None or not answer.strip():
@@ -94,15 +136,50 @@ def freeze(submission: Submission, workspace: Path, answer: str | None, root: Pa
 def _freeze_tree(submission: Submission, workspace: Path, frozen: Frozen) -> None:
     top = submission.path or "."
     left = submission.max_bytes
+    seen: set[str] = set()
     with _opened(workspace, top, folder=True) as descriptor:
         for name, file in _walk(descriptor, PurePosixPath(top)):
-            if len(frozen.files) >= submission.max_files:
+            if len(seen) >= submission.max_files:
                 raise _Invalid(f"{top} has more than {submission.max_files} files")
             data = _read(file, name, left)
             left -= len(data)
-            _keep(frozen, name, data)
-    if not frozen.files:
+            seen.add(name)
+            if not _keep_unchanged(frozen, name, data):
+                _keep(frozen, name, data)
+    if not seen:
         raise _Invalid(f"{top} has no files")
+    if frozen.base is not None:
+        frozen.deleted = sorted(_names(frozen.base, top) - seen)
+
+
+def _names(base: Path, top: str) -> set[str]:
+    """Return the files of the untouched workspace that would be part of a tree."""
+    found: set[str] = set()
+    for folder, folders, files in os.walk(base / top):
+        folders[:] = [name for name in folders if name not in _SKIPPED]
+        found.update(os.path.relpath(path, base) for name in files if not os.path.islink(path := os.path.join(folder, name)))  # noqa: PTH118, PTH114
+    return found
+
+
+def _keep_unchanged(frozen: Frozen, name: str, data: bytes) -> bool:
+    """Keep a file that is the same as in the untouched workspace; return whether it is."""
+    if frozen.base is None:
+        return False
+    same = frozen.base / name
+    try:
+        if same.is_symlink() or same.stat().st_size != len(data) or same.read_bytes() != data:
+            return False
+    except OSError:
+        return False
+    target = frozen.root / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.hardlink_to(same)
+    except OSError:
+        # another file system, or one without links
+        target.write_bytes(data)
+    frozen.unchanged += 1
+    return True
 
 
 def _walk(folder: int, at: PurePosixPath, depth: int = 0) -> Iterator[tuple[str, int]]:
