@@ -148,7 +148,7 @@ def plan(
         resolve(
             model,
             solution=folder.reference,
-            submission_path=declared.path if declared else None,
+            submission_path=(declared.path or ("." if declared.kind == "tree" else None)) if declared else None,
             recipe=folder.recipe,
             base_url=base_url,
             record=Path(record) if record else None,

@@ -13,6 +13,7 @@ import pytest
 from workbench import runner
 from workbench.kernels import environments
 from workbench.messages import Message
+from workbench.models import scripted
 from workbench.models.scripted import Scripted
 from workbench.result import RunResult
 from workbench.storage.store import Store
@@ -21,7 +22,7 @@ from workbench.tasks.folder import TaskFolder
 
 TASKS = [folder.task.id for folder in load_all()]
 VARIANTS = [(folder.task.id, variant) for folder in load_all() for variant in folder.task.variants]
-TRICKS = ("cheat", "cheat:link", "cheat:daemon", "cheat:shadow")
+TRICKS = ("cheat", *(f"cheat:{trick}" for trick in scripted.ALONE))
 REFACTORING = "refactoring/mistune-rename-escape"
 DIABETES = "ml-experimentation/diabetes-progression"
 VISITS = "data-science/health-insurance-visits"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE
@@ -10,8 +12,11 @@ from rich.markdown import Markdown
 from rich.markup import escape
 from rich.table import Column, Table
 
-from workbench.cli.errors import output, print_json
-from workbench.cli.run import JsonOption, parse_variant
+from workbench.cli.errors import FAILED, output, print_json, progress
+from workbench.cli.run import JsonOption, StoreOption, parse_variant
+
+if TYPE_CHECKING:
+    from workbench.checks import TaskCheck
 
 app = typer.Typer(help="The tasks that can be run.", no_args_is_help=True)
 
@@ -74,3 +79,87 @@ def show(
     table.add_row("licence", described.licence)
     table.add_row("source", described.source)
     output.print(table)
+
+
+@app.command("import")
+def import_(
+    suite: Annotated[str, typer.Argument(help="Which published benchmark.")],
+    path: Annotated[Path, typer.Argument(help="Your own checkout of it, or the folder with its files. Nothing is written there.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Read a published benchmark from your own checkout of it, and list its tasks from now on."""
+    from workbench.tasks import suites
+
+    report = suites.import_(suite, path)
+    if as_json:
+        print_json(
+            {
+                **{"suite": suite, **report.record.model_dump(mode="json"), "found": len(report.found), "variants": report.variants},
+                **{"runnable": report.runnable, "unavailable": report.unavailable},
+            }
+        )
+        return
+    at = f" at commit {report.record.commit[:12]}" if report.record.commit else ""
+    output.print(f"{suite}: {len(report.found)} tasks found ({report.variants} with variants), {report.runnable} runnable", soft_wrap=True)
+    output.print(f"  {escape(str(report.record.path))}{at}", soft_wrap=True)
+    for reason, ids in report.unavailable.items():
+        output.print(f"  [yellow]{len(ids)} unavailable: {escape(reason)}[/]", soft_wrap=True)
+        output.print(f"    {', '.join(ids)}")
+
+
+@app.command()
+def check(
+    tasks: Annotated[list[str] | None, typer.Argument(help="Ids or folders; by default every built-in task.")] = None,
+    sandbox: Annotated[str, typer.Option(help="As for workbench run.")] = "local",
+    jobs: Annotated[int, typer.Option(min=1, help="How many tasks at once.")] = 2,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove tasks: the oracle solves them; nop, the baseline and every trick do not; grades repeat; nothing hidden is in reach."""
+    from workbench import background, checks
+    from workbench.storage.store import Store
+    from workbench.tasks import find
+    from workbench.tasks.registry import load_folders
+
+    folders = [find(task) for task in tasks] if tasks else [folder for folder in load_folders() if folder.task.suite == "builtin"]
+    progress.print(f"[dim]{len(folders)} tasks, {jobs} at once[/]")
+    done = background.wait(
+        checks.check_all(folders, store=Store(store), sandbox=sandbox, jobs=jobs, on_check=None if as_json else _show_check)
+    )
+    if as_json:
+        print_json([{**dataclasses.asdict(each), "ok": each.ok} for each in done])
+    else:
+        bad = [each.task for each in done if not each.ok]
+        output.print(f"{len(done) - len(bad)} of {len(done)} tasks are sound" + (f"; not: {', '.join(bad)}" if bad else ""), soft_wrap=True)
+    raise typer.Exit(FAILED if any(not each.ok for each in done) else 0)
+
+
+def _show_check(found: TaskCheck) -> None:
+    colour, word = ("green", "sound") if found.ok else ("red", "not sound")
+    output.print(f"[bold {colour}]{word}[/]  {escape(found.task)}  [dim]{found.seconds:.1f} s[/]", soft_wrap=True)
+    for finding in found.findings:
+        mark = "[green]ok[/] " if finding.ok else "[red]bad[/]"
+        output.print(f"  {mark} {finding.name}: {escape(finding.said)}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def new(
+    task: Annotated[str, typer.Argument(metavar="FAMILY/NAME", help="The id of the new task.")],
+    folder: Annotated[Path, typer.Option("--in", help="Where your tasks are; name it in WORKBENCH_TASKS to find them by id.")] = Path(
+        "tasks"
+    ),
+) -> None:
+    """Write a small task that is sound already, to begin from."""
+    from workbench.tasks.new import new
+
+    made = new(task, folder)
+    output.print(f"{made.root}", soft_wrap=True)
+    output.print(f"[dim]workbench tasks check {escape(str(made.root))}[/]", soft_wrap=True)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of task.toml."""
+    from workbench.tasks.spec import Task
+
+    print_json(Task.model_json_schema(by_alias=True))

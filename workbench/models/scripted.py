@@ -73,8 +73,11 @@ def nop() -> Scripted:
     return Scripted("nop", [], None)
 
 
-TRICKS = ("hunt", "datasets", "overwrite", "shadow", "daemon", "link")
-"""What a cheat tries, by name; each is a file of ``tricks/``."""
+TOGETHER = ("hunt", "memory", "datasets", "overwrite", "shadow", "forge", "daemon")
+"""What a cheat tries in one run, by name; each is a file of ``tricks/``."""
+ALONE = ("link", "hardlink", "enormous", "malformed")
+"""Tricks with the submission itself, which would undo each other."""
+TRICKS = (*TOGETHER, *ALONE)
 
 
 def cheat(trick: str, submission_path: str | None) -> Scripted:
@@ -99,7 +102,7 @@ def cheat(trick: str, submission_path: str | None) -> Scripted:
     """
     if trick and trick not in TRICKS:
         raise UsageError(f"no trick is called {trick!r}", hint=f"there are: {', '.join(TRICKS)}")
-    chosen = [trick] if trick else [name for name in TRICKS if name != "link"]
+    chosen = [trick] if trick else TOGETHER
     folder = resources.files("workbench.models") / "tricks"
     cells = [f"SUBMISSION = {submission_path or 'answer.txt'!r}", *((folder / f"{name}.py").read_text(encoding="utf-8") for name in chosen)]
     return Scripted(f"cheat:{trick}" if trick else "cheat", cells, "1.0")

@@ -60,13 +60,13 @@ class Frozen:
         return buffer.getvalue()
 
 
-def thaw(archive: bytes, base: Path, submission: Submission, deleted: Sequence[str], root: Path) -> Frozen:
+def thaw(archive: bytes | None, base: Path, submission: Submission, deleted: Sequence[str], root: Path) -> Frozen:
     """Return a submission as it was frozen, from its record and the untouched workspace.
 
     Parameters
     ----------
-    archive : bytes
-        What :meth:`Frozen.archive` made.
+    archive : bytes or None
+        What :meth:`Frozen.archive` made; None where nothing differed.
     base : Path
         The workspace that the agent started from.
     submission : Submission
@@ -77,11 +77,12 @@ def thaw(archive: bytes, base: Path, submission: Submission, deleted: Sequence[s
         An empty folder.
     """
     frozen = Frozen(root, base, deleted=list(deleted))
-    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
-        for member in files:
-            content = files.extractfile(member)
-            assert content is not None, "an archive of ours holds files only"
-            _keep(frozen, member.name, content.read())
+    if archive is not None:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+            for member in files:
+                content = files.extractfile(member)
+                assert content is not None, "an archive of ours holds files only"
+                _keep(frozen, member.name, content.read())
     if submission.kind == "tree":
         for name in _names(base, submission.path or ".").difference(deleted, (file.path for file in frozen.files)):
             _keep_unchanged(frozen, name, (base / name).read_bytes())

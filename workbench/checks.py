@@ -1,0 +1,319 @@
+"""Whether a task is one: solvable, not for nothing, by no trick, and graded alike each time."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import math
+import secrets
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workbench import runner
+from workbench.errors import WorkbenchError, classify
+from workbench.events import Event, MetricValue, Observed, SubmissionFrozen
+from workbench.kernels import runtime
+from workbench.models.scripted import ALONE, Scripted
+from workbench.result import RunResult
+from workbench.storage.store import Store
+from workbench.tasks import grading, staging, submission
+from workbench.tasks.folder import TaskFolder
+from workbench.tasks.metrics import Metric
+
+GRADINGS = 3
+"""How often a submission is graded to see that the verdict is the same."""
+_SMALLEST = 24
+"""Bytes of a hidden file below which anything may have the same content by chance."""
+
+_SYSTEM = ("bin", "dev", "etc", "lib", "lib32", "lib64", "proc", "sbin", "sys", "usr")
+"""Where nothing of a task can be, and very much else is."""
+_FIND = """
+import hashlib
+import itertools
+import json
+import os
+import sys
+
+open(MARKER, "w").write(MARKER)
+found, seen, wanted, sizes = [], set(), set(DIGESTS), set(SIZES)
+tops = ("/", "/grading", "/hidden", "/home", "/opt", "/root", "/run", "/srv", "/task", "/tmp", "/var", sys.prefix, os.getcwd(), "..")
+for root, folders, files in itertools.chain.from_iterable(map(os.walk, tops)):
+    if root == "/":
+        folders[:] = [name for name in folders if name not in SYSTEM]
+    if root in seen:
+        folders[:], files = [], []
+    seen.add(root)
+    for name in files:
+        path = os.path.join(root, name)
+        try:
+            if not os.path.islink(path) and os.path.getsize(path) in sizes:
+                digest = hashlib.sha256(open(path, "rb").read()).hexdigest()
+                if digest in wanted:
+                    found.append([digest, path])
+        except OSError:
+            pass
+print(MARKER + json.dumps({"found": found[:20], "looked_at": len(seen)}))
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was checked.
+
+    Attributes
+    ----------
+    name : str
+        What it is.
+    ok : bool
+        Whether the task is as it should be.
+    said : str
+        What was seen.
+    """
+
+    name: str
+    ok: bool
+    said: str
+
+
+@dataclass
+class TaskCheck:
+    """What was found out about a task."""
+
+    task: str
+    findings: list[Finding] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether all of it is as it should be."""
+        return all(finding.ok for finding in self.findings)
+
+
+@dataclass
+class _Played:
+    """A run and what was recorded of it."""
+
+    result: RunResult
+    frozen: SubmissionFrozen | None
+    observed: str
+
+    @property
+    def value(self) -> float | None:
+        """The primary metric."""
+        return next((metric.value for metric in self.result.metrics if metric.primary), None)
+
+
+class _Check:
+    """One task under examination."""
+
+    def __init__(self, folder: TaskFolder, store: Store, sandbox: str) -> None:
+        self.folder, self.store, self.sandbox = folder, store, sandbox
+        self.found = TaskCheck(folder.task.id)
+
+    def note(self, name: str, ok: bool, said: str) -> None:
+        self.found.findings.append(Finding(name, ok, said))
+
+    async def play(self, model: str | Scripted) -> _Played:
+        frozen: list[SubmissionFrozen] = []
+        observed: list[str] = []
+
+        def listen(event: Event) -> None:
+            if isinstance(event, SubmissionFrozen):
+                frozen.append(event)
+            elif isinstance(event, Observed):
+                observed.extend(output.text for output in event.observation.outputs)
+
+        result = await runner.run_async(self.folder, model=model, sandbox=self.sandbox, store=self.store, on_event=listen)
+        return _Played(result, frozen[0] if frozen else None, "\n".join(observed))
+
+    async def run(self) -> None:
+        self.instructions()
+        oracle = await self.oracle()
+        nop = await self.fails("nop")
+        if self.folder.task.recipe is not None:
+            await self.baseline(oracle, nop)
+        for trick in ("cheat", *(f"cheat:{name}" for name in ALONE)):
+            await self.fails(trick)
+        await self.gradings(oracle)
+        await self.hidden()
+
+    def instructions(self) -> None:
+        """Each variant has an instruction, and each says what is to be handed in."""
+        declared = self.folder.task.submission
+        assert declared is not None
+        wanted = declared.path if declared.path is not None else "answer" if declared.kind == "answer" else ""
+        silent = [
+            ", ".join(f"{axis}={value}" for axis, value in variant.items()) or "the instruction"
+            for variant in self.folder.task.variants
+            if wanted.casefold() not in self.folder.instruction(variant).casefold()
+        ]
+        said = f"{'; '.join(silent)}: {wanted!r} is not mentioned" if silent else f"{len(self.folder.task.variants)} of them"
+        self.note("instructions", not silent, said)
+
+    async def oracle(self) -> _Played:
+        played = await self.play("oracle")
+        result = played.result
+        self.note("oracle", result.success is True, _words(result))
+        limits = self.folder.task.interaction
+        said = f"{result.steps} of {limits.max_steps} steps, {result.seconds:.1f} of {limits.max_seconds:g} s"
+        self.note("limits", result.limit is None, said)
+        return played
+
+    async def fails(self, model: str) -> _Played:
+        """A model that does not do the task is graded, and does not solve it."""
+        played = await self.play(model)
+        self.note(model, played.result.success is False and played.result.error is None, _words(played.result))
+        return played
+
+    async def baseline(self, oracle: _Played, nop: _Played) -> None:
+        played = await self.play("baseline")
+        worst = -math.inf
+        values = [worst if each.value is None or each.result.invalid else each.value * self._sign for each in (nop, played, oracle)]
+        said = f"{_words(nop.result)} < {_words(played.result)} < {_words(oracle.result)}"
+        self.note("baseline", values[0] < values[1] < values[2] and not played.result.success, said)
+
+    @property
+    def _sign(self) -> int:
+        return 1 if self.folder.task.primary.direction == "max" else -1
+
+    async def gradings(self, oracle: _Played) -> None:
+        """The same submission is graded alike each time."""
+        if oracle.frozen is None or oracle.result.error is not None:
+            self.note("same grade", False, "nothing was handed in by the oracle")
+            return
+        verdicts = [{metric.metric: metric.value for metric in oracle.result.metrics}]
+        async with self.thawed(oracle.frozen) as grade:
+            verdicts += [{metric.metric: metric.value for metric in await grade()} for _ in range(GRADINGS - 1)]
+        other = [metric.name for metric in self.folder.task.metrics if not alike(metric, [verdict[metric.name] for verdict in verdicts])]
+        said = "; ".join(f"{name}: {', '.join(str(verdict[name]) for verdict in verdicts)}" for name in other)
+        self.note("same grade", not other, said or f"{GRADINGS} gradings")
+
+    @asynccontextmanager
+    async def thawed(self, frozen: SubmissionFrozen) -> AsyncIterator[Callable[[], Any]]:
+        """Yield a function that grades a submission of the record again."""
+        folder, declared, walled = self.folder, self.folder.task.submission, self.sandbox != "none"
+        assert declared is not None
+        environment = await asyncio.to_thread(staging.environment_of, folder)
+        prepared = await staging.prepare(folder, environment, walled=walled)
+        prepared = await grading.measure(folder, prepared, environment, walled=walled)
+        scratch = runtime.folder(f"t-{secrets.token_hex(4)}")
+        try:
+            archive = await asyncio.to_thread(self.store.artifact, frozen.artifact) if frozen.artifact else None
+            again = await asyncio.to_thread(submission.thaw, archive, prepared.workspace, declared, frozen.deleted, scratch)
+
+            async def grade() -> list[MetricValue]:
+                return (await grading.grade(folder, prepared, again, environment, walled=walled)).metrics
+
+            yield grade
+        finally:
+            await asyncio.to_thread(shutil.rmtree, scratch, True)
+
+    async def hidden(self) -> None:
+        """No hidden file can be found from within the agent's kernel, by content, wherever it lies outside the system's own folders."""
+        environment = await asyncio.to_thread(staging.environment_of, self.folder)
+        prepared = await staging.prepare(self.folder, environment, walled=self.sandbox != "none")
+        shown = await asyncio.to_thread(_digests, prepared.workspace)
+        wanted = {digest: path for digest, path in (await asyncio.to_thread(_digests, prepared.hidden)).items() if digest not in shown}
+        marker = secrets.token_hex(8)
+        # a file that the search makes itself and must find, or it has proved nothing
+        control = hashlib.sha256(marker.encode()).hexdigest()
+        sizes = sorted({len(marker), *((prepared.hidden / path).stat().st_size for path in wanted.values())})
+        cell = f"SYSTEM = {_SYSTEM!r}\nDIGESTS, SIZES, MARKER = {sorted({control, *wanted})!r}, {sizes!r}, {marker!r}\n{_FIND}"
+        played = await self.play(Scripted("find", [cell]))
+        line = next((line for line in played.observed.splitlines() if line.startswith(marker)), None)
+        if line is None:
+            self.note("hidden", False, f"the search did not end: {played.observed[-200:]}")
+            return
+        said = json.loads(line.removeprefix(marker))
+        found = [f"{wanted[digest]} is at {path}" for digest, path in said["found"] if digest != control]
+        if all(digest != control for digest, _ in said["found"]):
+            found.append("the search did not even find a file of its own")
+        self.note("hidden", not found, "; ".join(found) or f"none of {len(wanted)} files in {said['looked_at']} folders")
+
+
+async def check(folder: TaskFolder, *, store: Store, sandbox: str = "local") -> TaskCheck:
+    """Prove a task: play the oracle, nop, baseline and every trick at it, and look at how it is graded.
+
+    Parameters
+    ----------
+    folder : TaskFolder
+        The task.
+    store : Store
+        Where the runs are recorded.
+    sandbox : str
+        As for :func:`workbench.run`.
+
+    Returns
+    -------
+    TaskCheck
+        What was found; an error of any kind is a finding too.
+    """
+    started = time.monotonic()
+    checking = _Check(folder, store, sandbox)
+    try:
+        if folder.task.submission is None:
+            checking.note("submission", False, "nothing is handed in, so nothing can be graded")
+        else:
+            await checking.run()
+    except WorkbenchError as error:
+        checking.note("error", False, str(error))
+    except Exception as error:
+        # a task that cannot be checked is one that failed
+        checking.note("error", False, str(classify(error)))
+    checking.found.seconds = time.monotonic() - started
+    return checking.found
+
+
+async def check_all(
+    folders: Sequence[TaskFolder],
+    *,
+    store: Store,
+    sandbox: str = "local",
+    jobs: int = 2,
+    on_check: Callable[[TaskCheck], None] | None = None,
+) -> list[TaskCheck]:
+    """Check several tasks, ``jobs`` at once; ``on_check`` is called with each as it is done."""
+    gate = asyncio.Semaphore(jobs)
+
+    async def one(folder: TaskFolder) -> TaskCheck:
+        async with gate:
+            found = await check(folder, store=store, sandbox=sandbox)
+        if on_check is not None:
+            on_check(found)
+        return found
+
+    return list(await asyncio.gather(*map(one, folders)))
+
+
+def alike(metric: Metric, values: list[float | None]) -> bool:
+    """Say whether several gradings gave the same, but for the noise that a metric admits.
+
+    Examples
+    --------
+    >>> alike(Metric(name="seconds", noise=0.1), [1.0, 1.05]), alike(Metric(name="rmse"), [1.0, 1.05])
+    (True, False)
+    """
+    first, *rest = values
+    if first is None:
+        return all(value is None for value in rest)
+    return all(value is not None and math.isclose(first, value, rel_tol=metric.noise, abs_tol=0.0) for value in rest)
+
+
+def _digests(root: Path) -> dict[str, str]:
+    files = (path for path in root.rglob("*") if path.is_file() and not path.is_symlink() and path.stat().st_size >= _SMALLEST)
+    return {hashlib.sha256(path.read_bytes()).hexdigest(): path.relative_to(root).as_posix() for path in files}
+
+
+def _words(result: RunResult) -> str:
+    primary = next((metric for metric in result.metrics if metric.primary), None)
+    if result.error is not None:
+        return f"{result.status}: {result.error.kind}: {result.error.message}"
+    if result.invalid:
+        return f"invalid: {result.invalid[:200]}"
+    return f"{primary.metric} = {primary.value:.4g}" if primary is not None and primary.value is not None else "no value"
