@@ -219,11 +219,14 @@ class _Check:
         environment = await asyncio.to_thread(staging.environment_of, self.folder)
         prepared = await staging.prepare(self.folder, environment, walled=self.sandbox != "none")
         shown = await asyncio.to_thread(_digests, prepared.workspace)
-        wanted = {digest: path for digest, path in (await asyncio.to_thread(_digests, prepared.hidden)).items() if digest not in shown}
+        hidden = await asyncio.to_thread(_digests, prepared.hidden) | await asyncio.to_thread(_digests, self.folder.root / "solution")
+        hidden |= await asyncio.to_thread(_digests, self.folder.root / "solution")
+        # a grader may well have the program that the agent starts from; data of both are a leak
+        wanted = {digest: path for digest, path in hidden.items() if not (path.suffix == ".py" and digest in shown)}
         marker = secrets.token_hex(8)
         # a file that the search makes itself and must find, or it has proved nothing
         control = hashlib.sha256(marker.encode()).hexdigest()
-        sizes = sorted({len(marker), *((prepared.hidden / path).stat().st_size for path in wanted.values())})
+        sizes = sorted({len(marker), *(path.stat().st_size for path in wanted.values())})
         cell = f"SYSTEM = {_SYSTEM!r}\nDIGESTS, SIZES, MARKER = {sorted({control, *wanted})!r}, {sizes!r}, {marker!r}\n{_FIND}"
         played = await self.play(Scripted("find", [cell]))
         line = next((line for line in played.observed.splitlines() if line.startswith(marker)), None)
@@ -231,7 +234,7 @@ class _Check:
             self.note("hidden", False, f"the search did not end: {played.observed[-200:]}")
             return
         said = json.loads(line.removeprefix(marker))
-        found = [f"{wanted[digest]} is at {path}" for digest, path in said["found"] if digest != control]
+        found = [f"{wanted[digest].name} is at {path}" for digest, path in said["found"] if digest != control]
         if all(digest != control for digest, _ in said["found"]):
             found.append("the search did not even find a file of its own")
         self.note("hidden", not found, "; ".join(found) or f"none of {len(wanted)} files in {said['looked_at']} folders")
@@ -305,9 +308,9 @@ def alike(metric: Metric, values: list[float | None]) -> bool:
     return all(value is not None and math.isclose(first, value, rel_tol=metric.noise, abs_tol=0.0) for value in rest)
 
 
-def _digests(root: Path) -> dict[str, str]:
+def _digests(root: Path) -> dict[str, Path]:
     files = (path for path in root.rglob("*") if path.is_file() and not path.is_symlink() and path.stat().st_size >= _SMALLEST)
-    return {hashlib.sha256(path.read_bytes()).hexdigest(): path.relative_to(root).as_posix() for path in files}
+    return {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in files}
 
 
 def _words(result: RunResult) -> str:

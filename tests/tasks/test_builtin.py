@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from workbench import runner
+from workbench import checks, runner
 from workbench.kernels import environments
 from workbench.messages import Message
 from workbench.models import scripted
 from workbench.models.scripted import Scripted
 from workbench.result import RunResult
 from workbench.storage.store import Store
-from workbench.tasks import find, grading, load_all, staging, submission
+from workbench.tasks import find, load_all, staging
 from workbench.tasks.folder import TaskFolder
 
 TASKS = [folder.task.id for folder in load_all()]
@@ -49,39 +48,23 @@ def is_failure(result: RunResult) -> bool:
 
 @pytest.mark.walls
 @pytest.mark.parametrize("task", TASKS)
-class TestEveryTask:
-    async def test_is_solved_by_its_solution_and_graded_alike_each_time(self, task: str, store_path: Path, tmp_path: Path) -> None:
-        result = await runner.run_async(task, model="oracle", store=store_path)
-        assert (result.status, result.error, result.success) == ("completed", None, True)
-        assert result.missing_walls == [] or result.walls
-        store = Store(store_path)
-        (sent,) = store.rows("SELECT data FROM events WHERE event = 'submission_frozen'")
-        sent = json.loads(sent["data"])
-        folder = find(task)
-        environment = staging.environment_of(folder)
-        prepared = await staging.prepare(folder, environment)
-        assert folder.task.submission is not None
-        (tmp_path / "again").mkdir()
-        archive = store.artifact(sent["artifact"])
-        frozen = submission.thaw(archive, prepared.workspace, folder.task.submission, sent["deleted"], tmp_path / "again")
-        assert [file.model_dump() for file in frozen.files] == sent["files"] and frozen.unchanged == sent["unchanged"]
-        verdicts = [await grading.grade(folder, prepared, frozen, environment) for _ in range(3)]
-        assert [verdict.metrics for verdict in verdicts] == [result.metrics] * 3
-        assert [verdict.details for verdict in verdicts] == [verdicts[0].details] * 3
+async def test_is_sound(task: str, store_path: Path) -> None:
+    found = await checks.check(find(task), store=Store(store_path))
+    assert found.ok, "; ".join(f"{finding.name}: {finding.said}" for finding in found.findings if not finding.ok)
 
-    def test_is_not_solved_by_doing_nothing(self, task: str, run: Run) -> None:
-        assert is_failure(run(task, "nop"))
 
-    @pytest.mark.parametrize("trick", TRICKS)
-    def test_is_not_solved_by_cheating(self, task: str, trick: str, run: Run) -> None:
-        assert is_failure(run(task, trick))
+@pytest.mark.parametrize("task", TASKS)
+def test_says_how_hard_it_is_and_where_it_comes_from(task: str) -> None:
+    described = find(task).task
+    assert described.difficulty is not None
+    assert described.suite == "builtin" and described.licence and len(described.source) > 20
 
 
 @pytest.mark.walls
 @pytest.mark.parametrize("task", TASKS)
 async def test_nothing_hidden_is_in_the_workspace(task: str, tmp_path: Path) -> None:
     folder = find(task)
-    environment = environments.build(environments.find(folder.task.environment.name))
+    environment = environments.build(staging.environment_of(folder))
     prepared = await staging.prepare(folder, environment)
     workspace = tmp_path / "workspace"
     workspace.mkdir()
@@ -100,7 +83,7 @@ async def test_nothing_hidden_is_in_the_workspace(task: str, tmp_path: Path) -> 
 @pytest.mark.walls
 async def test_the_labels_of_the_test_rows_are_not_to_be_had(tmp_path: Path) -> None:
     folder = find(DIABETES)
-    environment = environments.build(environments.find(folder.task.environment.name))
+    environment = environments.build(staging.environment_of(folder))
     prepared = await staging.prepare(folder, environment)
     workspace = tmp_path / "workspace"
     workspace.mkdir()

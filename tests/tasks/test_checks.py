@@ -1,0 +1,88 @@
+"""Checking a task: a sound one is found sound, and what is wrong with another is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.tasks.conftest import METRIC, MakeTask
+from workbench import checks
+from workbench.storage.store import Store
+from workbench.tasks.new import new
+
+pytestmark = pytest.mark.walls
+
+CAREFUL = """
+from workbench_grading import read_text
+
+def grade(submission, hidden):
+    metrics = {"m": float(read_text(submission / "answer.txt") == "42"), "n": 0.5}
+    return {"metrics": metrics, "invalid": None, "details": {}}
+"""
+SOLUTION: dict[str, str | bytes] = {
+    "solution/solution.py": "open('answer.txt', 'w').write('42')",
+    "instruction.md": "Write 42 into answer.txt.",
+    "hidden/grader.py": CAREFUL,
+}
+
+
+@pytest.fixture
+def store(store_path: Path) -> Store:
+    return Store(store_path)
+
+
+def bad(found: checks.TaskCheck) -> dict[str, str]:
+    return {finding.name: finding.said for finding in found.findings if not finding.ok}
+
+
+async def test_the_task_that_new_writes_is_sound(store: Store, tmp_path: Path) -> None:
+    found = await checks.check(new("data-science/mine", tmp_path), store=store)
+    assert (found.task, found.ok, bad(found)) == ("data-science/mine", True, {})
+    assert [finding.name for finding in found.findings] == [
+        *("instructions", "oracle", "limits", "nop", "cheat", "cheat:link", "cheat:hardlink", "cheat:enormous", "cheat:malformed"),
+        *("same grade", "hidden"),
+    ]
+
+
+RANDOM = CAREFUL.replace("0.5", "__import__('random').random()")
+GENEROUS = """
+def grade(submission, hidden):
+    return {"metrics": {"m": 1.0, "n": 0.0}, "invalid": None, "details": {}}
+"""
+UNSOUND: dict[str, dict[str, str | bytes]] = {
+    "instructions": {"instruction.md": "Do it."},
+    "oracle": {"solution/solution.py": "open('answer.txt', 'w').write('41')"},
+    "nop": {"workspace/answer.txt": "42"},
+    "cheat:malformed": {"hidden/grader.py": GENEROUS},
+    "same grade": {"hidden/grader.py": RANDOM},
+    "hidden": {"hidden/labels.csv": "the labels of all the rows", "workspace/copy.csv": "the labels of all the rows"},
+}
+
+
+@pytest.mark.parametrize("name", UNSOUND)
+async def test_what_is_wrong_is_named(name: str, make_task: MakeTask, store: Store) -> None:
+    files = {**SOLUTION, **UNSOUND[name]}
+    found = await checks.check(make_task(files=files, metric=METRIC + '[[metric]]\nname = "n"\n'), store=store)
+    assert name in bad(found) and not found.ok
+    if name in ("instructions", "same grade", "hidden"):
+        assert list(bad(found)) == [name]
+
+
+async def test_a_baseline_stands_between_nothing_and_the_solution(make_task: MakeTask, store: Store) -> None:
+    recipe = '[recipe]\nname = "tabular"\noptions = {train = "nowhere.csv", test = "nowhere.csv"}\n'
+    found = await checks.check(make_task(recipe, files=SOLUTION), store=store)
+    assert list(bad(found)) == ["baseline"]
+
+
+async def test_a_task_that_cannot_be_run_is_a_finding(make_task: MakeTask, store: Store) -> None:
+    found = await checks.check(make_task("[prepare]\nneeds = ['kaggle']\n", files=SOLUTION), store=store)
+    assert "unavailable here: kaggle" in bad(found)["error"]
+
+
+async def test_several_are_checked_and_told_as_they_are_done(make_task: MakeTask, store: Store) -> None:
+    told: list[str] = []
+    folders = [make_task(name=f"data-science/{name}", files=SOLUTION) for name in ("one", "two")]
+    done = await checks.check_all(folders, store=store, jobs=2, on_check=lambda found: told.append(found.task))
+    assert [each.task for each in done] == ["data-science/one", "data-science/two"] and sorted(told) == [each.task for each in done]
+    assert all(each.ok for each in done)
