@@ -71,7 +71,7 @@ def _task(checkout: Checkout, test: PurePosixPath, problems: dict[str, PurePosix
     task = Task.model_validate(
         {
             "schema": 1,
-            "id": f"refactorbench/{project}-{base.stem.removesuffix('-task').lower()}",
+            "id": f"refactorbench/{project}-{test.name.removesuffix('.py').removesuffix('-test').lower()}",
             "family": "refactoring",
             "suite": "refactorbench",
             "licence": _LICENCES.get(project, "NOASSERTION"),
