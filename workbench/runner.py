@@ -139,7 +139,7 @@ def plan(
         if value is not None and not value > 0:
             raise UsageError(f"{name} is {value}, and must be more than 0")
     if lacking := availability.lacking(folder.task):
-        raise TaskError(f"task {folder.task.id} is unavailable here: {'; '.join(lacking)}")
+        raise TaskError(f"task {folder.task.id} is unavailable here: it needs {'; '.join(lacking)}")
     interaction, declared = folder.task.interaction, folder.task.submission
     limits = RunLimits(max_steps or interaction.max_steps, timeout or interaction.max_seconds, max_tokens, budget_usd)
     return Plan(

@@ -128,10 +128,44 @@ def test_a_run_branches_and_names_its_parent(task, store_path):
     assert gone.returncode == 2 and "--task FOLDER" in " ".join(gone.stderr.split())
 
 
+@pytest.mark.walls
+def test_a_new_task_is_written_checked_and_found_sound(tmp_path, store_path):
+    folder = workbench("tasks", "new", "data-science/mine", "--in", tmp_path).stdout.splitlines()[0]
+    again = workbench("tasks", "new", "data-science/mine", "--in", tmp_path)
+    assert again.returncode == 2 and "exists" in again.stderr
+    assert workbench("tasks", "new", "data-science/Mine", "--in", tmp_path).returncode == 2
+    checked = workbench("tasks", "check", folder, "--store", store_path)
+    assert checked.returncode == 0 and "1 of 1 tasks are sound" in checked.stdout
+    (tmp_path / "data-science/mine/instruction.md").write_text("Do it.")
+    unsound = workbench("tasks", "check", folder, "--store", store_path, "--json")
+    (found,) = json.loads(unsound.stdout)
+    assert (unsound.returncode, found["ok"]) == (1, False)
+    assert [finding["name"] for finding in found["findings"] if not finding["ok"]] == ["instructions"]
+
+
+def test_the_schema_of_the_task_file_is_json_schema():
+    schema = json.loads(workbench("tasks", "schema").stdout)
+    assert {"schema", "id", "metric", "difficulty"} <= set(schema["properties"]) and schema["additionalProperties"] is False
+
+
+def test_a_benchmark_is_imported_from_a_checkout(tmp_path):
+    for level in ("base", "lazy", "descriptive"):
+        mapping = tmp_path / "scripts" / f"{level}_mapping.py"
+        mapping.parent.mkdir(exist_ok=True)
+        mapping.write_text("file_mapping = {}")
+    there = {"WORKBENCH_SUITES": str(tmp_path / "suites.json")}
+    report = json.loads(workbench("tasks", "import", "refactorbench", tmp_path, "--json", **there).stdout)
+    assert (report["suite"], report["found"], report["runnable"], report["unavailable"]) == ("refactorbench", 0, 0, {})
+    assert "0 tasks found" in workbench("tasks", "import", "refactorbench", tmp_path, **there).stdout
+    unknown = workbench("tasks", "import", "nothing", tmp_path, **there)
+    assert unknown.returncode == 2 and "there are importers for" in " ".join(unknown.stderr.split())
+
+
 def test_tasks_are_listed_and_shown():
     listed = json.loads(workbench("tasks", "list", "--json").stdout)
     assert {task["family"] for task in listed} == {"ml-experimentation", "data-science", "refactoring"}
-    assert len(json.loads(workbench("tasks", "list", "--family", "refactoring", "--json").stdout)) == 1
+    refactorings = json.loads(workbench("tasks", "list", "--family", "refactoring", "--json").stdout)
+    assert {task["family"] for task in refactorings} == {"refactoring"} and len(refactorings) < len(listed)
     lazy = json.loads(workbench("tasks", "show", "refactoring/mistune-rename-escape", "--variant", "level=lazy", "--json").stdout)
     base = json.loads(workbench("tasks", "show", "refactoring/mistune-rename-escape", "--json").stdout)
     assert len(lazy["instruction"]) < len(base["instruction"])

@@ -77,7 +77,7 @@ async def test_a_baseline_stands_between_nothing_and_the_solution(make_task: Mak
 
 async def test_a_task_that_cannot_be_run_is_a_finding(make_task: MakeTask, store: Store) -> None:
     found = await checks.check(make_task("[prepare]\nneeds = ['kaggle']\n", files=SOLUTION), store=store)
-    assert "unavailable here: kaggle" in bad(found)["error"]
+    assert "unavailable here: it needs kaggle" in bad(found)["error"]
 
 
 async def test_several_are_checked_and_told_as_they_are_done(make_task: MakeTask, store: Store) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import io
 import json
 import math
 import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -17,18 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.kernels.view import INSIDE
-
 
 @pytest.fixture(scope="module")
-def grading() -> Iterator[ModuleType]:
-    sys.path.insert(0, str(INSIDE))
-    try:
-        yield importlib.import_module("workbench_grading")
-    finally:
-        sys.path.remove(str(INSIDE))
-        for name in [name for name in sys.modules if name.split(".")[0] == "workbench_grading"]:
-            del sys.modules[name]
+def grading(inside: Callable[[str], ModuleType]) -> ModuleType:
+    return inside("workbench_grading")
 
 
 @pytest.fixture(scope="module")

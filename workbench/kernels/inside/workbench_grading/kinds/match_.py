@@ -57,4 +57,4 @@ def alike(found: object, wanted: object, tolerance: float) -> bool:
         return (
             isinstance(found, dict) and found.keys() == wanted.keys() and all(alike(found[key], wanted[key], tolerance) for key in wanted)
         )
-    return isinstance(found, str) and found.strip() == wanted
+    return isinstance(found, str) and found.strip() == str(wanted).strip()
