@@ -147,7 +147,7 @@ class _Check:
         """Each variant has an instruction, and each says what is to be handed in."""
         declared = self.folder.task.submission
         assert declared is not None
-        wanted = declared.path if declared.path is not None else "answer" if declared.kind == "answer" else ""
+        wanted = declared.path if declared.path is not None else "answer" if declared.kind in ("answer", "episode") else ""
         silent = [
             ", ".join(f"{axis}={value}" for axis, value in variant.items()) or "the instruction"
             for variant in self.folder.task.variants
@@ -168,7 +168,8 @@ class _Check:
     async def fails(self, model: str) -> _Played:
         """A model that does not do the task is graded, and does not solve it."""
         played = await self.play(model)
-        self.note(model, played.result.success is False and played.result.error is None, _words(played.result))
+        error = played.result.error
+        self.note(model, played.result.success is False and (error is None or error.kind == "limit"), _words(played.result))
         return played
 
     async def baseline(self, oracle: _Played, nop: _Played) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 import secrets
 import shutil
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +42,7 @@ from workbench.result import RunResult, Score
 from workbench.storage.journal import Journal
 from workbench.storage.store import Store
 from workbench.tasks import availability, grading, registry, staging, submission
+from workbench.tasks.broker import Broker
 from workbench.tasks.folder import TaskFolder
 from workbench.tasks.spec import Task
 from workbench.tasks.staging import Prepared
@@ -279,9 +281,10 @@ async def execute(given: Plan) -> RunResult:
             if prepared is not None:
                 await asyncio.to_thread(staging.stage, given.folder, prepared, workspace)
                 await kernel.adopt()
-            answer = await _work(given, kernel, result, emit)
+            async with _broker(given, prepared, kernel) as broker:
+                answer = await _work(given, kernel, broker, result, emit)
         if prepared is not None and result.status in ("completed", "limit"):
-            await _grade(given, prepared, workspace, files / "submission", answer, journal, emit)
+            await _grade(given, prepared, workspace, files / "submission", answer, broker, journal, emit)
     except asyncio.CancelledError:
         result.status, result.error = "interrupted", Failure(kind="user", message="the run was interrupted")
     except Exception as error:
@@ -309,15 +312,32 @@ async def _prepare(given: Plan) -> Prepared | None:
     return await grading.measure(given.folder, prepared, given.environment, walled=walled)
 
 
-async def _work(given: Plan, kernel: KernelSession, result: _Result, emit: Callable[..., None]) -> str | None:
+@contextlib.asynccontextmanager
+async def _broker(given: Plan, prepared: Prepared | None, kernel: KernelSession) -> AsyncIterator[Broker | None]:
+    """Give the agent the functions of a task that has any; they live as long as the kernel."""
+    if prepared is None or given.task.interaction.mode not in ("tools", "environment"):
+        yield None
+        return
+    broker = Broker(given.folder, prepared, given.environment, walled=given.sandbox != "none")
+    try:
+        await broker.start()
+        await kernel.answer_with(broker.answer, broker.setup)
+        yield broker
+        if broker.failure is not None:
+            raise broker.failure
+    finally:
+        await broker.close()
+
+
+async def _work(given: Plan, kernel: KernelSession, broker: Broker | None, result: _Result, emit: Callable[..., None]) -> str | None:
     """Let the agent work in its kernel until it is done or reaches a limit."""
     task = given.task
     make = World if given.origin is None else functools.partial(BranchWorld, origin=given.origin)
     world = make(
-        instruction=given.folder.instruction(given.variant),
+        instruction=given.folder.instruction(given.variant) + (f"\n\n{broker.described()}" if broker else ""),
         submission=_handing_in(task),
         packages=environments.describe(given.environment),
-        needs_answer=task.submission is None or task.submission.kind == "answer",
+        needs_answer=task.submission is None or task.submission.kind in ("answer", "episode"),
         model=given.model,
         kernel=kernel,
         limits=given.limits,
@@ -336,13 +356,21 @@ async def _work(given: Plan, kernel: KernelSession, result: _Result, emit: Calla
 
 
 async def _grade(
-    given: Plan, prepared: Prepared, workspace: Path, frozen_to: Path, answer: str | None, journal: Journal, emit: Callable[..., None]
+    given: Plan,
+    prepared: Prepared,
+    workspace: Path,
+    frozen_to: Path,
+    answer: str | None,
+    broker: Broker | None,
+    journal: Journal,
+    emit: Callable[..., None],
 ) -> None:
     """Freeze what the dead kernel left, and have it graded where the agent never was."""
     declared = given.task.submission
     assert declared is not None
     frozen_to.mkdir()
-    frozen = await asyncio.to_thread(submission.freeze, declared, workspace, answer, frozen_to, prepared.workspace)
+    episode = None if broker is None else dataclasses.asdict(broker.episode)
+    frozen = await asyncio.to_thread(submission.freeze, declared, workspace, answer, frozen_to, prepared.workspace, episode)
     artifact = await asyncio.to_thread(lambda: journal.artifact(frozen.archive()) if frozen.files else None)
     emit(
         SubmissionFrozen(
@@ -363,6 +391,8 @@ def _handing_in(task: Task) -> str:
     declared = task.submission
     if declared is None or declared.kind == "answer":
         return "You are asked for an answer."
+    if declared.kind == "episode":
+        return "What you asked of the functions you have, and your answer, are graded."
     if declared.kind == "tree":
         return f"What is in {declared.path or 'the working directory'} when you finish is graded."
     return f"Your submission is the file {declared.path} in the working directory; it is graded when you finish."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,10 @@ _QUIET_SECONDS = 3.0
 _REQUEST_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
 _WELCOME_SECONDS = 3.0
+
+
+OnQuestion = Callable[[str], Awaitable[str]]
+"""Answers what a cell asks with ``input``; may be asked anything at all."""
 
 
 class KernelDied(Exception):
@@ -63,6 +67,7 @@ class Channel:
             metadata={"kernel_provisioner": {"provisioner_name": provisioner, "config": config}},
         )
         self._lines: dict[str, Line] = {}
+        self._on_question: OnQuestion | None = None
 
     @property
     def provisioner(self) -> SandboxProvisioner:
@@ -93,9 +98,9 @@ class Channel:
         """
         await self._hang_up()
         identity = self._manager.session.bsession
-        for name, kind in (("iopub", "SUB"), ("shell", "DEALER"), ("control", "DEALER")):
+        for name in ("iopub", "shell", "control", *(("stdin",) if self._on_question else ())):
             path = Path(f"{self._manager.ip}-{getattr(self._manager, f'{name}_port')}")
-            self._lines[name] = Line(path, "SUB" if kind == "SUB" else "DEALER", identity)
+            self._lines[name] = Line(path, "SUB" if name == "iopub" else "DEALER", identity)
         async with asyncio.timeout(READY_SECONDS):
             await self._ready()
 
@@ -187,6 +192,25 @@ class Channel:
         """Sign with another key from now on, which the kernel has chosen when it was forked."""
         self._manager.session.key = key.encode()
 
+    async def answer_with(self, on_question: OnQuestion) -> None:
+        """Answer what cells ask with ``input`` from now on; otherwise that is an error in the cell.
+
+        Raises
+        ------
+        KernelDied, Disconnected, TimeoutError
+            If the kernel does not answer.
+        """
+        self._on_question = on_question
+        await self.connect()
+
+    async def _answer_questions(self, request: str, on_question: OnQuestion) -> None:
+        """Answer the questions of one cell, one after the other; the kernel waits for each answer."""
+        while True:
+            message = await self._message("stdin")
+            if message["msg_type"] == "input_request" and message["parent_header"].get("msg_id") == request:
+                answer = await on_question(str(message["content"].get("prompt", "")))
+                await self._send("stdin", "input_reply", {"value": answer})
+
     async def interrupt(self) -> None:
         """Ask the kernel to interrupt what it runs."""
         try:
@@ -210,15 +234,23 @@ class Channel:
             "silent": False,
             "store_history": True,
             "user_expressions": {},
-            "allow_stdin": False,
+            "allow_stdin": self._on_question is not None,
             "stop_on_error": False,
             ASKS_FOR_CHANGES: True,
         }
+        answering: asyncio.Task[None] | None = None
         try:
             request = await self._send("shell", "execute_request", content)
+            if self._on_question is not None:
+                answering = asyncio.create_task(self._answer_questions(request, self._on_question))
             return await self._collect(request, collector, most)
         except Disconnected:
             return "cut off"
+        finally:
+            if answering is not None:
+                answering.cancel()
+                # what ends it ends the cell too, of which the caller hears
+                await asyncio.gather(answering, return_exceptions=True)
 
     async def _collect(self, request: str, collector: Collector, most: int) -> Literal["done", "flooded"]:
         outcome: Literal["done", "flooded"] = "done"

@@ -177,13 +177,15 @@ class WalledProcess(SandboxedProcess):
         What to run.
     limits, watched
         As for :class:`SandboxedProcess`.
+    listens : bool
+        Whether it is written to, by :attr:`stdin`.
     """
 
-    def __init__(self, enclosure: Enclosure, limits: Limits, *, watched: Sequence[Path] = ()) -> None:
+    def __init__(self, enclosure: Enclosure, limits: Limits, *, watched: Sequence[Path] = (), listens: bool = False) -> None:
         super().__init__(limits, [*watched, *enclosure.scratch])
         self.walls += enclosure.walls
         self.missing += enclosure.missing
-        self._enclosure = enclosure
+        self._enclosure, self._listens = enclosure, listens
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -195,6 +197,12 @@ class WalledProcess(SandboxedProcess):
     def pid(self) -> int | None:
         """Of what holds the walls: the program is below it."""
         return None if self._process is None else self._process.pid
+
+    @property
+    def stdin(self) -> asyncio.StreamWriter:
+        """What the program reads, where it listens."""
+        assert self._process is not None and self._process.stdin is not None
+        return self._process.stdin
 
     @property
     def stdout(self) -> asyncio.StreamReader:
@@ -217,7 +225,7 @@ class WalledProcess(SandboxedProcess):
         self._process = await asyncio.create_subprocess_exec(
             *argv,
             env=self._enclosure.environ,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE if self._listens else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from workbench.errors import SandboxError
 from workbench.kernels import exchange, runtime
-from workbench.kernels.channel import FLOOD_BYTES, READY_SECONDS, Channel, Disconnected, KernelDied
+from workbench.kernels.channel import FLOOD_BYTES, READY_SECONDS, Channel, Disconnected, KernelDied, OnQuestion
 from workbench.kernels.collect import Collector
 from workbench.kernels.contract import Branched, CannotFork, Kernel
 from workbench.kernels.environments import Environment
@@ -69,6 +69,7 @@ class KernelSession(Kernel):
         self.cell_seconds = cell_seconds
         self.branched: Branched | None = None
         self._channel: Channel | None = None
+        self._questions: tuple[OnQuestion, str] | None = None
         self._cancelled = asyncio.Event()
         self._actions: list[Action | Given] = []
         self._origin: Origin | None = None
@@ -140,6 +141,30 @@ class KernelSession(Kernel):
     async def adopt(self) -> None:
         """Make the agent's what was put into the workspace from outside while the kernel was waiting."""
         await self.provisioner.adopt()
+
+    async def answer_with(self, on_question: OnQuestion, setup: str) -> None:
+        """Answer what actions ask with ``input`` from now on, after running ``setup``, of which nothing is recorded.
+
+        Raises
+        ------
+        SandboxError
+            If the kernel does not answer, or ``setup`` fails.
+        """
+        self._questions = (on_question, setup)
+        await self._set_up()
+
+    async def _set_up(self) -> None:
+        if self._questions is None:
+            return
+        channel, (on_question, setup) = self._open, self._questions
+        try:
+            await channel.answer_with(on_question)
+        except (TimeoutError, KernelDied, Disconnected):
+            raise SandboxError(f"the kernel did not answer: {channel.why_dead() or 'unknown reason'}") from None
+        content = {"code": setup, "silent": True, "store_history": False, "user_expressions": {}}
+        reply, _ = await channel.request("execute_request", content)
+        if reply.get("status") != "ok":
+            raise SandboxError(f"the kernel could not be set up: {str(reply.get('ename'))[:100]}: {str(reply.get('evalue'))[:500]}")
 
     def cancel(self) -> None:
         """Interrupt the action that runs now; its observation says so. Does nothing between actions."""
@@ -302,6 +327,7 @@ class KernelSession(Kernel):
         await self.close()
         # from here on a replay begins with the files as they are now
         await self.start()
+        await self._set_up()
 
     async def close(self) -> None:
         """Kill the kernel and all it started, and remove what was made for it; safe to call twice."""

@@ -97,7 +97,7 @@ class TaskFolder:
             If there is none to play.
         """
         cells, answer = self.solution(), self.solution_answer()
-        if self.task.submission is not None and self.task.submission.kind == "answer" and answer is None:
+        if self.task.submission is not None and self.task.submission.kind in ("answer", "episode") and answer is None:
             raise TaskError(
                 f"task {self.task.id} asks for an answer and its solution has none", hint=f"write {self.root}/solution/answer.txt"
             )

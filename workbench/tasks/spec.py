@@ -34,6 +34,18 @@ def _memory(text: str) -> str:
     return text
 
 
+def _entry(text: str) -> str:
+    file, colon, name = text.partition(":")
+    if not colon or not name.isidentifier():
+        raise ValueError(f"{text!r} must be FILE:NAME")
+    _inside(file)
+    return text
+
+
+Entry = Annotated[str, AfterValidator(_entry)]
+"""A file of the hidden folder and a name in it."""
+
+
 Memory = Annotated[str, AfterValidator(_memory)]
 """A size in bytes, with K, M, G or T."""
 
@@ -100,8 +112,25 @@ class Workspace(Table):
 class Interaction(Table):
     """How the agent and the task meet."""
 
+    mode: Literal["workspace", "answer", "tools", "environment"] = "workspace"
+    """With ``tools`` and ``environment`` the agent has functions that are called outside its kernel, by a broker."""
+    tools: Entry | None = None
+    """``FILE:FUNCTION`` in the hidden folder; called once, it returns functions by name."""
+    environment: Entry | None = None
+    """``FILE:CLASS`` in the hidden folder; made once a run, its public methods are the functions."""
+    max_queries: int | None = Field(default=None, ge=1)
+    """How often these functions may be called."""
     max_steps: int = Field(default=50, ge=1)
     max_seconds: float = Field(default=3600, gt=0)
+
+    @model_validator(mode="after")
+    def _mode_has_what_it_needs(self) -> Self:
+        for name in ("tools", "environment"):
+            if (getattr(self, name) is not None) != (self.mode == name):
+                raise ValueError(f"{name} = 'FILE:NAME' goes with mode = {name!r}, and the other way round")
+        if self.max_queries is not None and self.mode not in ("tools", "environment"):
+            raise ValueError("max_queries goes with mode = 'tools' or 'environment'")
+        return self
 
 
 class Prepare(Table):
@@ -149,7 +178,8 @@ class EnvironmentNeeds(Table):
 class Submission(Table):
     """What is graded."""
 
-    kind: Literal["tree", "file", "json", "answer"]
+    kind: Literal["tree", "file", "json", "answer", "episode"]
+    """An ``episode`` is what was asked of a task's functions, and the answer where one was given."""
     path: Inside | None = None
     """Required for ``file`` and ``json``; for ``tree`` the folder, by default the whole workspace."""
     clear_before_run: list[Inside] = Field(default_factory=list)
@@ -221,6 +251,8 @@ class Task(Table):
 
     @model_validator(mode="after")
     def _one_metric_is_primary(self) -> Self:
+        if self.submission is not None and self.submission.kind == "episode" and self.interaction.mode not in ("tools", "environment"):
+            raise ValueError("a submission of kind 'episode' goes with interaction.mode = 'tools' or 'environment'")
         if self.submission is None:
             if self.metrics:
                 raise ValueError("a task with metrics needs a [submission]")

@@ -10,9 +10,10 @@ import json
 import os
 import stat
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from workbench.events import FrozenFile
 from workbench.tasks.spec import Submission
@@ -93,25 +94,38 @@ class _Invalid(Exception):
     pass
 
 
-def freeze(submission: Submission, workspace: Path, answer: str | None, root: Path, base: Path | None = None) -> Frozen:
+def freeze(
+    submission: Submission,
+    workspace: Path,
+    answer: str | None,
+    root: Path,
+    base: Path | None = None,
+    episode: Mapping[str, Any] | None = None,
+) -> Frozen:
     """Copy what ``submission`` declares from ``workspace`` into the empty folder ``root``.
 
     Of a tree, what is the same as in ``base``, which nobody writes to, is not kept in the record; where the file system
-    can, ``root`` has it as a hard link.
+    can, ``root`` has it as a hard link. An ``episode``, with the answer, becomes ``episode.json``.
 
     Symbolic links are never followed, at no place of a path; in a tree they are left out. What is neither file nor
     folder, or larger than the task allows, makes the submission invalid, with the reason.
     """
     frozen = Frozen(root, base, answer=answer)
     try:
+        if submission.kind in ("answer", "episode") and (answer is None or not answer.strip()):
+            raise _Invalid("no answer was given")
         if submission.kind == "answer":
-            if answer is None or not answer.strip():
-                raise _Invalid("no answer was given")
+            assert answer is not None
             # a model may answer with half a surrogate pair
             data = answer.encode(errors="replace")
             if len(data) > submission.max_bytes:
                 raise _Invalid(f"the answer goes beyond the {submission.max_bytes} bytes a submission may have")
             _keep(frozen, "answer.txt", data)
+        elif submission.kind == "episode":
+            record = json.dumps({**(episode or {}), "answer": answer}, indent=1).encode()
+            if len(record) > submission.max_bytes:
+                raise _Invalid(f"the episode goes beyond the {submission.max_bytes} bytes a submission may have")
+            _keep(frozen, "episode.json", record)
         elif submission.kind == "tree":
             _freeze_tree(submission, workspace, frozen)
         else:

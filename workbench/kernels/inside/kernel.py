@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import branch
 import showing
+import workbench_tools  # noqa: F401 - an agent's kernel finds it imported
 import zmq
 from ipykernel import ipkernel
 from ipykernel.ipkernel import IPythonKernel
