@@ -44,10 +44,9 @@ candidates = {
     "forest, large leaves": make_pipeline(SimpleImputer(), RandomForestClassifier(200, min_samples_leaf=15, random_state=0)),
 }
 folds = GroupKFold(n_splits=4)
-probabilities = {
-    name: cross_val_predict(model, X, y, groups=train["person"], cv=folds, method="predict_proba")[:, 1]
-    for name, model in candidates.items()
-}
+probabilities = {}
+for name, model in candidates.items():
+    probabilities[name] = cross_val_predict(model, X, y, groups=train["person"], cv=folds, method="predict_proba")[:, 1]
 probabilities["mean of two"] = (probabilities["logistic"] + probabilities["forest, large leaves"]) / 2
 for name, probability in probabilities.items():
     print(f"{name:22} cost {cost(probability, y):.3f}  average precision {average_precision_score(y, probability):.3f}")
