@@ -40,10 +40,10 @@ X, y = features(train), train["admitted"]
 # Few admissions and weak signs of them: simple models, or trees with large leaves. People occur several times, so folds are of people.
 candidates = {
     "logistic": make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression(C=0.1, max_iter=1000)),
-    "forest, full trees": make_pipeline(SimpleImputer(), RandomForestClassifier(150, random_state=0)),
+    "forest, full trees": make_pipeline(SimpleImputer(), RandomForestClassifier(100, random_state=0)),
     "forest, large leaves": make_pipeline(SimpleImputer(), RandomForestClassifier(200, min_samples_leaf=15, random_state=0)),
 }
-folds = GroupKFold(n_splits=4)
+folds = GroupKFold(n_splits=3)
 probabilities = {}
 for name, model in candidates.items():
     probabilities[name] = cross_val_predict(model, X, y, groups=train["person"], cv=folds, method="predict_proba")[:, 1]
