@@ -50,7 +50,7 @@ RULES = {
     "cleared outside": ("", SUBMISSION + "clear_before_run = ['ok', '../x']\n", METRIC, "submission.clear_before_run.1", "relative path"),
     "no bytes": ("", SUBMISSION + "max_bytes = 0\n", METRIC, "submission.max_bytes", "greater than 0"),
     "no files": ("", SUBMISSION + "max_files = 0\n", METRIC, "submission.max_files", "greater than 0"),
-    "kind": ("", "[submission]\nkind = 'song'\n", METRIC, "submission.kind", "'tree', 'file', 'json' or 'answer'"),
+    "kind": ("", "[submission]\nkind = 'song'\n", METRIC, "submission.kind", "'tree', 'file', 'json', 'answer' or 'episode'"),
     "file without a path": ("", "[submission]\nkind = 'file'\n", METRIC, "submission", "kind 'file' needs a path"),
     "json without a path": ("", "[submission]\nkind = 'json'\n", METRIC, "submission", "kind 'json' needs a path"),
     "no submission": ("", "", METRIC, "task", "a task with metrics needs a [submission]"),
