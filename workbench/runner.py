@@ -10,7 +10,7 @@ import secrets
 import shutil
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -282,7 +282,8 @@ async def execute(given: Plan) -> RunResult:
                 await asyncio.to_thread(staging.stage, given.folder, prepared, workspace)
                 await kernel.adopt()
             async with _broker(given, prepared, kernel) as broker:
-                answer = await _work(given, kernel, broker, result, emit)
+                attempt = _attempts(given, prepared, files) if prepared is not None else None
+                answer = await _work(given, kernel, broker, attempt, result, emit)
         if prepared is not None and result.status in ("completed", "limit"):
             await _grade(given, prepared, workspace, files / "submission", answer, broker, journal, emit)
     except asyncio.CancelledError:
@@ -329,7 +330,34 @@ async def _broker(given: Plan, prepared: Prepared | None, kernel: KernelSession)
         await broker.close()
 
 
-async def _work(given: Plan, kernel: KernelSession, broker: Broker | None, result: _Result, emit: Callable[..., None]) -> str | None:
+def _attempts(given: Plan, prepared: Prepared, files: Path) -> Callable[[str], Awaitable[str | None]] | None:
+    """Return what judges the answers before the last, where a task takes several; it tells no more than that one is wrong."""
+    declared, left = given.task.submission, given.task.interaction.attempts - 1
+    if declared is None or not left:
+        return None
+
+    async def attempt(answer: str) -> str | None:
+        nonlocal left
+        if not left:
+            return None
+        left -= 1
+        root = files / f"attempt-{left}"
+        root.mkdir()
+        frozen = await asyncio.to_thread(submission.freeze, declared, root, answer, root)
+        verdict = await grading.grade(given.folder, prepared, frozen, given.environment, walled=given.sandbox != "none")
+        return None if verdict.success else f"the answer is not right: {left + 1} more attempt{'s' if left else ''}"
+
+    return attempt
+
+
+async def _work(
+    given: Plan,
+    kernel: KernelSession,
+    broker: Broker | None,
+    attempt: Callable[[str], Awaitable[str | None]] | None,
+    result: _Result,
+    emit: Callable[..., None],
+) -> str | None:
     """Let the agent work in its kernel until it is done or reaches a limit."""
     task = given.task
     make = World if given.origin is None else functools.partial(BranchWorld, origin=given.origin)
@@ -342,6 +370,7 @@ async def _work(given: Plan, kernel: KernelSession, broker: Broker | None, resul
         kernel=kernel,
         limits=given.limits,
         emit=emit,
+        try_answer=attempt,
         on_text=given.on_text,
         on_output=given.on_output,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -78,6 +78,8 @@ class World:
         The environment's name and packages, in one line.
     emit : callable
         Takes an event; with ``durable=True`` returns only when it is on disk.
+    try_answer : callable or None
+        Where a task takes several attempts: takes an answer, and returns what to tell the model, or None if it stands.
     on_text : callable or None
         Where a person watches, the model's text is streamed to it.
     on_output : callable or None
@@ -92,6 +94,7 @@ class World:
     kernel: KernelSession
     limits: RunLimits
     emit: Callable[..., None]
+    try_answer: Callable[[str], Awaitable[str | None]] | None = None
     on_text: Callable[[str], None] | None = None
     on_output: Callable[[Output], None] | None = None
     spent: Spent = field(default_factory=Spent)

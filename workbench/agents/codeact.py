@@ -68,6 +68,11 @@ class CodeAct:
             if finished and world.needs_answer and parsed.answer is None:
                 notes.append(_ANSWER)
                 finished = False
+            if finished and parsed.answer is not None and world.try_answer is not None:
+                wrong = await world.try_answer(parsed.answer)
+                if wrong is not None:
+                    notes.append(wrong)
+                    finished = False
             world.end_step(notes)
             if finished:
                 return parsed.answer

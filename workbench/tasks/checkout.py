@@ -74,6 +74,8 @@ class Checkout:
 
     def fingerprint(self, path: Path) -> str:
         """Return a hash of a file or folder: that of the commit where it is unchanged, so that it costs nothing to ask."""
+        if not path.is_relative_to(self.root):
+            return hashlib.sha256(path.read_bytes()).hexdigest()
         name = path.relative_to(self.root).as_posix()
         if self.commit is not None and not any(
             each == name or each.startswith(f"{name}/") or name.startswith(each) for each in self.changed

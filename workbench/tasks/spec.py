@@ -120,6 +120,8 @@ class Interaction(Table):
     """``FILE:CLASS`` in the hidden folder; made once a run, its public methods are the functions."""
     max_queries: int | None = Field(default=None, ge=1)
     """How often these functions may be called."""
+    attempts: int = Field(default=1, ge=1)
+    """How many answers may be given; after a wrong one the agent is told that it is wrong, and no more."""
     max_steps: int = Field(default=50, ge=1)
     max_seconds: float = Field(default=3600, gt=0)
 
@@ -251,6 +253,8 @@ class Task(Table):
 
     @model_validator(mode="after")
     def _one_metric_is_primary(self) -> Self:
+        if self.interaction.attempts > 1 and (self.submission is None or self.submission.kind != "answer"):
+            raise ValueError("interaction.attempts goes with a submission of kind 'answer'")
         if self.submission is not None and self.submission.kind == "episode" and self.interaction.mode not in ("tools", "environment"):
             raise ValueError("a submission of kind 'episode' goes with interaction.mode = 'tools' or 'environment'")
         if self.submission is None:

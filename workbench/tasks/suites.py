@@ -37,7 +37,7 @@ class Importer(Protocol):
         ...
 
 
-NAMES = ("refactorbench",)
+NAMES = ("m3tooleval", "refactorbench")
 
 
 class Record(BaseModel):

@@ -22,7 +22,7 @@ def load(hidden: Path, entry: str) -> "dict[str, Callable]":
     spec = importlib.util.spec_from_file_location("tools", hidden / file)
     module = importlib.util.module_from_spec(spec)
     sys.modules["tools"] = module
-    sys.path.insert(0, str(hidden))
+    sys.path[:0] = [str(hidden), str(Path(__file__).parent)]
     spec.loader.exec_module(module)
     made = getattr(module, name)()
     if isinstance(made, Mapping):
