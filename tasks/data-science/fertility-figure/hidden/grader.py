@@ -98,7 +98,8 @@ def draw(tables: list[Path], program: str, submission: Path) -> list[tuple[Axes,
     texts = [path.read_text(encoding="utf-8") for path in tables]
     done = run_submitted(f"{program}\n\nmain({texts!r})\n", submission=submission, timeout=SECONDS)
     if done.returncode != 0:
-        raise Invalid(f"figure.py failed (return code {done.returncode}): {done.stderr.strip()[-500:]}")
+        last = done.stderr.strip().rpartition("\n")[2]
+        raise Invalid(f"figure.py failed or took too long (return code {done.returncode}): {last[:500]}")
     try:
         figures = json.loads(done.stdout.rstrip().rpartition("\n")[2])
         found = [[read(axes) for axes in figure] for figure in figures]
