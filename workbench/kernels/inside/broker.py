@@ -33,7 +33,15 @@ def load(hidden: Path, entry: str) -> "dict[str, Callable]":
 
 def described(tools: "dict[str, Callable]") -> "list[dict[str, str]]":
     """Return each tool's name, signature and documentation."""
-    return [{"name": name, "signature": str(inspect.signature(tool)), "doc": inspect.getdoc(tool) or ""} for name, tool in tools.items()]
+    return [{"name": name, "signature": _signature(tool), "doc": inspect.getdoc(tool) or ""} for name, tool in tools.items()]
+
+
+def _signature(tool: "Callable") -> str:
+    try:
+        return str(inspect.signature(tool))
+    except ValueError:
+        # a function of Python's own, such as max
+        return "(*args, **kwargs)"
 
 
 def call(tools: "dict[str, Callable]", line: bytes) -> str:
