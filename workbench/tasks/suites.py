@@ -37,7 +37,7 @@ class Importer(Protocol):
         ...
 
 
-NAMES = ("refactorbench",)
+NAMES = ("mlagentbench", "refactorbench")
 
 
 class Record(BaseModel):
