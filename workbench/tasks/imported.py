@@ -80,7 +80,7 @@ class Imported(TaskFolder):
     @property
     def tree(self) -> tuple[Path, str] | None:
         """A folder of the checkout that is the whole workspace."""
-        sources = [piece.source for piece in self.pieces if piece.to.startswith("workspace")]
+        sources = [piece.source if piece.to == "workspace" else None for piece in self.pieces if piece.to.startswith("workspace")]
         if self._preparation is None and len(sources) == 1 and isinstance(sources[0], Path) and sources[0].is_dir():
             return sources[0], self.checkout.fingerprint(sources[0])
         return None

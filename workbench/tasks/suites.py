@@ -37,7 +37,7 @@ class Importer(Protocol):
         ...
 
 
-NAMES = ("mlagentbench", "refactorbench")
+NAMES = ("mlagentbench", "refactorbench", "scienceagentbench")
 
 
 class Record(BaseModel):
