@@ -37,7 +37,7 @@ class Importer(Protocol):
         ...
 
 
-NAMES = ("mlagentbench", "refactorbench", "scienceagentbench")
+NAMES = ("mlagentbench", "mle-bench", "refactorbench", "scienceagentbench")
 
 
 class Record(BaseModel):
