@@ -127,7 +127,8 @@ def test_the_first_line_counts_and_the_layer_is_timed_again(upstream: Path) -> N
     assert solved(oracle) == {"seconds": True, "speedup": True}, oracle
 
     nothing = wb.run(name, model="nop")
-    assert values(nothing)["seconds"] == 1e10 and solved(nothing) == {"seconds": False, "speedup": False}
+    assert values(nothing)["seconds"] == 1e10 and nothing.success is False
+    assert 0 < (values(nothing)["speedup"] or 0) < (values(oracle)["speedup"] or 0)
 
     # a slow run before the change, whose line stays: upstream judges that one, the second metric does not
     slow = "open('submission.csv', 'w').write('1000\\n')"

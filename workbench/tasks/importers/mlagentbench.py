@@ -108,7 +108,7 @@ def _vectorization(checkout: Checkout) -> Imported:
                     "range": [0, float("inf")],
                     "invalid": 0,
                     "success": {"rule": "gt", "value": 1 / 0.9},
-                    "noise": 0.5,
+                    "noise": 0.2,
                 },
             ],
         },

@@ -22,6 +22,8 @@ SOURCE = "Chen et al. (2025), arXiv 2410.05080; github.com/OSU-NLP-Group/Science
 
 COUNT = 102
 _GRADER = Path(__file__).parent / "graders" / "scienceagentbench.py"
+_LONGEST = 200
+"""Of a path in an evaluation; longer strings are prose."""
 _JUDGE = "gpt4_visual_judge"
 _NO_SHEET = "the annotation sheet: save that of huggingface.co/datasets/osunlp/ScienceAgentBench, CSV or parquet, in benchmark/"
 _NO_FILES = "unpack the archive that upstream's README links to into benchmark/"
@@ -81,7 +83,7 @@ def _task(checkout: Checkout, home: Path, row: Row) -> Imported:
         Piece("workspace/pred_results/.keep", ""),
         Piece("hidden/task.json", json.dumps({"script": row.script, "output": row.output})),
         Piece("hidden/grader.py", _GRADER.read_text(encoding="utf-8")),
-        *(Piece(f"hidden/benchmark/{path.relative_to(home).as_posix()}", path) for path in _used(home, script, evaluation)),
+        *(Piece(f"hidden/benchmark/{path.relative_to(home).as_posix()}", path) for path in _used(home, script, evaluation, datasets)),
     ]
     return Imported(task, checkout, instructions, pieces, cells=_cells(checkout.text(str(gold.relative_to(checkout.root)))))
 
@@ -131,15 +133,17 @@ def _modules(tree: ast.Module) -> set[str]:
     return {name.split(".")[0] for name in names}
 
 
-def _used(home: Path, script: Path, tree: ast.Module) -> list[Path]:
-    """Return what an evaluation reads of the benchmark, by the paths it names; all gold results where it puts them together."""
+def _used(home: Path, script: Path, tree: ast.Module, datasets: list[Path]) -> list[Path]:
+    """Return what an evaluation reads of the benchmark, by the paths it names; all of a kind where it puts them together."""
     found = {script}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith("benchmark.eval_programs."):
             found.add(home.joinpath(*str(node.module).split(".")[1:]).with_suffix(".py"))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "benchmark/" in node.value:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "benchmark/" in node.value and len(node.value) < _LONGEST:
             named = PurePosixPath(node.value[node.value.index("benchmark/") :]).parts[1:]
-            if ".." not in named and len(named) > 1:
+            if named == ("datasets",):
+                found.update(datasets)
+            elif ".." not in named and len(named) > 1:
                 found.add(home.joinpath(*named))
     there = {path for path in found if path.exists()}
     if not any("gold_results" in path.parts for path in there) and (home / "eval_programs" / "gold_results").is_dir():

@@ -1,6 +1,9 @@
 """Make the baseline of MLAgentBench's ``vectorization`` as upstream does: run the starter, and average what its evaluation reads.
 
-It is left as the ``submission.csv`` of the untouched workspace, from which it is cleared before an agent starts.
+Other than upstream's, the starter's clock counts what the processor does for it, which is the time it takes on a machine
+that does nothing else. A baseline that was made while others work would call the untouched starter an improvement.
+
+The result is left as the ``submission.csv`` of the untouched workspace, from which it is cleared before an agent starts.
 """
 
 import importlib.util
@@ -13,6 +16,7 @@ from pathlib import Path
 BENCHMARK = Path(sys.argv[2]) / "MLAgentBench" / "benchmarks" / "vectorization"
 RUNS = 3
 """As many as upstream's ``baseline.sh`` makes."""
+STARTER = "import runpy, sys, time; time.time = time.process_time; runpy.run_path(sys.argv[1], run_name='__main__')"
 
 
 def main() -> None:
@@ -23,7 +27,7 @@ def main() -> None:
     scores = []
     for _ in range(RUNS):
         with tempfile.TemporaryDirectory() as folder:
-            subprocess.run([sys.executable, "-B", str(BENCHMARK / "env" / "train.py")], cwd=folder, check=True)
+            subprocess.run([sys.executable, "-B", "-c", STARTER, str(BENCHMARK / "env" / "train.py")], cwd=folder, check=True)
             scores.append(upstream.get_score(folder))
     Path("workspace").mkdir()
     Path("workspace/submission.csv").write_text(f"{statistics.fmean(scores)}\n")
