@@ -65,6 +65,11 @@ class TaskFolder:
         """The folder no agent ever sees."""
         return self.root / "hidden"
 
+    @property
+    def preparation(self) -> Path | None:
+        """The script that makes data once per machine, where there is one."""
+        return None if self.task.prepare.script is None else self.root / self.task.prepare.script
+
     def lay(self, making: Path) -> None:
         """Copy the task's own files into ``workspace`` and ``hidden`` of the folder ``making``."""
         for part in ("workspace", "hidden"):
@@ -127,13 +132,13 @@ class TaskFolder:
 
     def grader_hash(self, environment: str) -> str:
         """Return the hash of what a verdict depends on: hidden files, preparation, the grader's table, the environment."""
-        script = self.task.prepare.script
+        script = self.preparation
         parts = [tree_hash(self.hidden), self.task.grader.model_dump_json(), environment]
         if script is not None:
             try:
-                parts.append(hashlib.sha256((self.root / script).read_bytes()).hexdigest())
+                parts.append(hashlib.sha256(script.read_bytes()).hexdigest())
             except OSError as error:
-                raise TaskError(f"{self.root / script} does not exist or cannot be read: {error.strerror}") from None
+                raise TaskError(f"{script} does not exist or cannot be read: {error.strerror}") from None
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def hash(self) -> str:

@@ -47,7 +47,9 @@ class Imported(TaskFolder):
     answer : str, optional
         The reference answer, where the benchmark has one.
     cells : sequence of str
-        The reference solution, where the benchmark has one.
+        The reference solution, where there is one.
+    preparation : Path, optional
+        A script of ours that makes data once per machine; ``sys.argv[2]`` is the checkout, as it sees it.
     """
 
     def __init__(
@@ -59,10 +61,11 @@ class Imported(TaskFolder):
         *,
         answer: str | None = None,
         cells: Sequence[str] = (),
+        preparation: Path | None = None,
     ) -> None:
         super().__init__(checkout.root, task)
         self.checkout, self.instructions, self.pieces = checkout, dict(instructions), list(pieces)
-        self._answer, self._cells = answer, list(cells)
+        self._answer, self._cells, self._preparation = answer, list(cells), preparation
 
     def instruction(self, variant: dict[str, str]) -> str:
         """Return the instruction of a resolved variant."""
@@ -70,10 +73,15 @@ class Imported(TaskFolder):
         return (self.checkout.text(str(said.relative_to(self.root))) if isinstance(said, Path) else said).strip()
 
     @property
+    def preparation(self) -> Path | None:
+        """The script that makes data once per machine, where there is one."""
+        return self._preparation
+
+    @property
     def tree(self) -> tuple[Path, str] | None:
         """A folder of the checkout that is the whole workspace."""
-        sources = [piece.source for piece in self.pieces if piece.to.startswith("workspace")]
-        if len(sources) == 1 and isinstance(sources[0], Path) and sources[0].is_dir():
+        sources = [piece.source if piece.to == "workspace" else None for piece in self.pieces if piece.to.startswith("workspace")]
+        if self._preparation is None and len(sources) == 1 and isinstance(sources[0], Path) and sources[0].is_dir():
             return sources[0], self.checkout.fingerprint(sources[0])
         return None
 
@@ -111,7 +119,7 @@ class Imported(TaskFolder):
         return self._digest("hidden", self.task.grader.model_dump_json(), environment)
 
     def _digest(self, part: str, *said: str) -> str:
-        parts = [*said]
+        parts = [*said] if self._preparation is None else [*said, self._preparation.read_text(encoding="utf-8")]
         for piece in self.pieces:
             if part == "workspace" or piece.to.startswith("hidden"):
                 parts += [piece.to, piece.source if isinstance(piece.source, str) else self.checkout.fingerprint(piece.source)]

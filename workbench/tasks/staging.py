@@ -161,8 +161,8 @@ async def _share(tree: Path, key: str) -> Path:
 async def _make(folder: TaskFolder, environment: Environment, making: Path, walled: bool) -> None:
     made = making / "made"
     made.mkdir(parents=True)
-    if folder.task.prepare.script is not None:
-        await _run_script(folder, environment, made, walled)
+    if folder.preparation is not None:
+        await _run_script(folder, folder.preparation, environment, made, walled)
     for part in ("workspace", "hidden"):
         (making / part).mkdir()
     await asyncio.to_thread(folder.lay, making)
@@ -189,14 +189,19 @@ async def _make(folder: TaskFolder, environment: Environment, making: Path, wall
     walls.let_read(making / "hidden")
 
 
-async def _run_script(folder: TaskFolder, environment: Environment, made: Path, walled: bool) -> None:
+async def _run_script(folder: TaskFolder, script: Path, environment: Environment, made: Path, walled: bool) -> None:
     scratch = runtime.folder(f"p-{secrets.token_hex(4)}")
     try:
         mounts = [Mount(folder.root, "/task"), Mount(made, "/made", writable=True)]
+        if script.is_relative_to(folder.root):
+            inside = f"/task/{script.relative_to(folder.root)}"
+        else:
+            # an importer's own: what it prepares is somebody else's checkout
+            inside = f"/preparation/{script.name}"
+            mounts.append(Mount(script, inside))
         limits = limits_of(folder.task, environment)
         view = View(environment, mounts, cwd="/made")
-        script = f"/task/{folder.task.prepare.script}"
-        enclosure = await asyncio.to_thread(walls.enclose, INSIDE / "prepare.py", [script], view, limits, scratch, walled=walled)
+        enclosure = await asyncio.to_thread(walls.enclose, INSIDE / "prepare.py", [inside, "/task"], view, limits, scratch, walled=walled)
         if enclosure.uid is not None:
             os.chown(made, enclosure.uid, enclosure.uid)
         process = WalledProcess(enclosure, limits, watched=[made])
@@ -207,7 +212,7 @@ async def _run_script(folder: TaskFolder, environment: Environment, made: Path, 
             await process.kill()
         if code != 0:
             raise TaskError(
-                f"{folder.root / str(folder.task.prepare.script)} failed: {process.why_dead()}",
+                f"{script} failed: {process.why_dead()}",
                 hint="it prepares the task's data; see docs/tasks.md",
             )
     finally:

@@ -37,7 +37,7 @@ class Importer(Protocol):
         ...
 
 
-NAMES = ("m3tooleval", "refactorbench")
+NAMES = ("m3tooleval", "mlagentbench", "mle-bench", "refactorbench", "scienceagentbench")
 
 
 class Record(BaseModel):

@@ -1,4 +1,7 @@
-"""Run a task's own preparation script in the folder it fills. Started by ``launch.py`` as ``prepare.py SCRIPT``."""
+"""Run a task's own preparation script in the folder it fills. Started by ``launch.py`` as ``prepare.py SCRIPT TASK``.
+
+The script finds its task's folder as ``sys.argv[2]``.
+"""
 
 import runpy
 import sys
