@@ -186,6 +186,17 @@ def test_what_may_change_counts_in_no_way(code: ModuleType) -> None:
     assert read.changes({"a": "1"}, []).unchanged == 0
 
 
+def test_units_that_have_to_change_are_as_they_should_be_or_not(code: ModuleType) -> None:
+    before = package(code)
+    after = package(
+        code, {"pkg/util.py": UTIL.replace("LIMIT = 3", "LIMIT = 4").replace("size = 1", ""), "pkg/data.txt": None}
+    ).fingerprints
+    wanted = {name: after.get(name) for name in ("pkg.util.LIMIT", "pkg.util.Box", "pkg/data.txt")}
+    assert before.reached(wanted) == dict.fromkeys(wanted, False)
+    half = package(code, {"pkg/util.py": UTIL.replace("LIMIT = 3", "LIMIT = 4"), "pkg/data.txt": None})
+    assert half.reached(wanted) == {"pkg.util.LIMIT": True, "pkg.util.Box": False, "pkg/data.txt": True}
+
+
 @pytest.mark.parametrize(
     "text", ["def (", "x = " + "(" * 5000 + ")" * 5000, "x = " + "+".join(["1"] * 50_000), "\0", "# coding: nothing\n"]
 )
@@ -250,3 +261,4 @@ def test_what_runs_beside_a_package_gives_one_value_or_none(code: ModuleType, tm
     assert code.ask("while True: pass", tmp_path, timeout=0.5) is None
     (root / "uses.py").write_text("from .util import nothing\n")
     assert code.import_all("pkg", tmp_path) is None
+    assert code.import_all("pkg", tmp_path, but=("pkg.uses",)) == ["pkg", "pkg.__main__", "pkg.deep", "pkg.uses", "pkg.util"]

@@ -187,6 +187,17 @@ class Package:
         extra = sorted(now.keys() - expected.keys() - free)
         return Changes(changed, extra, 1 - min(len(changed) + len(extra), len(fixed)) / len(fixed))
 
+    def reached(self, after: "Mapping[str, str | None]") -> "dict[str, bool]":
+        """Say of each unit that a refactoring changes whether it is as it should be.
+
+        Parameters
+        ----------
+        after : mapping of str to str
+            The fingerprints that have to be there afterwards, by the units' names, and None for those that have to be gone.
+        """
+        now = self.fingerprints
+        return {name: now.get(name) == wanted for name, wanted in after.items()}
+
 
 def _parameters(function: "ast.FunctionDef | ast.AsyncFunctionDef") -> str:
     arguments = copy.deepcopy(function.args)
