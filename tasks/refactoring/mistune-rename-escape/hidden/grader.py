@@ -7,7 +7,7 @@ as they were, while a keyword argument or another function that was renamed alon
 import json
 from pathlib import Path
 
-from workbench_grading.code import ask, import_all, read_package
+from workbench_grading.code import ask, import_all, read_package, verdict
 
 PACKAGE = "mistune"
 HOME = "mistune.util"  # the module that defines the function
@@ -82,12 +82,4 @@ def grade(submission: Path, hidden: Path) -> dict:
     changes = package.changes(expected["fingerprints"])
     imports = import_all(PACKAGE, submission) == expected["modules"]
     behaves = behaviour(NEW, submission) == expected["behaviour"]
-    metrics = {
-        "solved": float(all(checks.values()) and not changes and imports and behaves),
-        "checks": sum(checks.values()) / len(checks),
-        "unchanged": changes.unchanged,
-        "imports": float(imports),
-        "behaviour": float(behaves),
-    }
-    details = {"checks": checks, "leftovers": leftovers, **changes.details, "broken": package.broken}
-    return {"metrics": metrics, "invalid": None, "details": details}
+    return verdict(package, checks, changes, imports=imports, behaviour=behaves, leftovers=leftovers)

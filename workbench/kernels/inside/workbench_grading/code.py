@@ -18,7 +18,7 @@ from workbench_grading.reading import Invalid
 from workbench_grading.tree import printable, read_tree
 from workbench_grading.units import Reader, Unit, exported
 
-__all__ = ["Changes", "Invalid", "Module", "Package", "Unit", "ask", "import_all", "read_package", "read_tree"]
+__all__ = ["Changes", "Invalid", "Module", "Package", "Unit", "ask", "import_all", "read_package", "read_tree", "verdict"]
 
 _LONGEST_CHAIN = 10
 
@@ -51,11 +51,6 @@ class Changes:
     """Units that were not there."""
     unchanged: float
     """The share of the units that are as they were; an extra one counts against it too."""
-
-    @property
-    def details(self) -> "dict[str, list[str]]":
-        """The first of them, for a verdict's details."""
-        return {"changed": self.changed[:50], "extra": self.extra[:50]}
 
     def __bool__(self) -> bool:
         return bool(self.changed or self.extra)
@@ -227,3 +222,32 @@ def read_package(root: Path, same: "Mapping[str, str] | None" = None) -> Package
         As :func:`read_tree` does. Python that cannot be parsed is no reason: see :attr:`Package.broken`.
     """
     return Package(read_tree(root), same)
+
+
+def verdict(
+    package: Package, checks: "Mapping[str, bool]", changes: Changes, *, imports: bool, behaviour: bool, **details: object
+) -> "dict[str, object]":
+    """Return what a grader of a refactoring returns: it is solved when every check holds, nothing else changed, and it works as it should.
+
+    Parameters
+    ----------
+    package : Package
+        What was submitted.
+    checks : mapping of str to bool
+        What the refactoring has to reach, none of which holds before it.
+    changes : Changes
+        What differs that should not.
+    imports, behaviour : bool
+        Whether every module can be imported, and whether probes answer as they should.
+    **details
+        Whatever else the verdict should say.
+    """
+    metrics = {
+        "solved": float(all(checks.values()) and not changes and not package.broken and imports and behaviour),
+        "checks": sum(checks.values()) / len(checks),
+        "unchanged": changes.unchanged,
+        "imports": float(imports),
+        "behaviour": float(behaviour),
+    }
+    said = {"checks": dict(checks), "changed": changes.changed[:50], "extra": changes.extra[:50], "broken": package.broken, **details}
+    return {"metrics": metrics, "invalid": None, "details": said}
