@@ -114,6 +114,8 @@ def test_a_signature_has_no_annotations(code: ModuleType) -> None:
     assert read.signature("pkg.util.f") == "s, quote=True, *, deep=LIMIT"
     assert read.signature("pkg.util.Box.open") == "self"
     assert read.signature("pkg.util.Box") is None
+    twice = package(code, {"pkg/util.py": UTIL + "\ndef g(s, /, *more):\n    pass\n"})
+    assert (twice.signatures("pkg.util.g"), twice.signature("pkg.util.g")) == (["s", "s, /, *more"], "s, /, *more")
     assert read.signature("pkg.util.nothing") is None
 
 

@@ -155,14 +155,17 @@ class Package:
         """Return the calls of ``dotted`` (or ``.name``), each with the name of the unit it stands in."""
         return [(name, call) for name, unit in sorted(self.units.items()) for target, call in unit.calls if target == dotted]
 
-    def signature(self, dotted: str) -> "str | None":
-        """Return a function's parameters with their defaults and without annotations, as ``a, /, b, *, c=1``; None if there is none.
+    def signatures(self, dotted: str) -> "list[str]":
+        """Return the parameters of every definition of a function, with defaults and without annotations: ``a, /, b, *, c=1``.
 
-        It says ``self`` of methods too. Of several definitions the last counts.
+        There are several where it has overloads; the last is the one that counts. A method's say ``self`` too.
         """
         unit = self.units.get(self.known(dotted))
-        functions = [node for node in unit.nodes if isinstance(node, FUNCTIONS)] if unit else []
-        return _parameters(functions[-1]) if functions else None
+        return [_parameters(node) for node in unit.nodes if isinstance(node, FUNCTIONS)] if unit else []
+
+    def signature(self, dotted: str) -> "str | None":
+        """Return the last of :meth:`signatures`; None if it is no function."""
+        return (self.signatures(dotted) or [None])[-1]
 
     def changes(self, expected: "Mapping[str, str]", may_change: "Iterable[str]" = ()) -> Changes:
         """Compare with the fingerprints of the package as it was.
