@@ -208,6 +208,17 @@ def test_what_is_no_python_is_broken_and_nothing_else_is(code: ModuleType, text:
     assert "pkg.util.f" in read.units
 
 
+def test_every_star_is_followed_and_only_to_what_is_public(code: ModuleType) -> None:
+    stars = {
+        "pkg/__init__.py": "from .one import *\nfrom .two import *\nfrom os import *\na(), b(), _c(), d()\n",
+        "pkg/one.py": "def a(): pass\ndef _c(): pass\n",
+        "pkg/two.py": "__all__ = ['b']\ndef b(): pass\ndef d(): pass\n",
+    }
+    read = package(code, stars)
+    assert read.modules["pkg"].stars == ["pkg.one", "pkg.two", "os"]
+    assert [target for target, _ in read.units["pkg.<body>"].calls] == ["pkg.one.a", "pkg.two.b"]
+
+
 def test_imports_in_a_circle_end(code: ModuleType) -> None:
     read = package(code, {"pkg/a.py": "from .b import *\nfrom .b import x\n", "pkg/b.py": "from .a import *\nfrom .a import x\nx()\n"})
     assert not read.broken

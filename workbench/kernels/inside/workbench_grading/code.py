@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from workbench_grading.names import FUNCTIONS, Scope, bound
+from workbench_grading.names import FUNCTIONS, Scope, bound, imported
 from workbench_grading.probes import ask, import_all
 from workbench_grading.reading import Invalid
 from workbench_grading.tree import printable, read_tree
@@ -34,6 +34,13 @@ class Module:
     """The names it binds at its top, with the dotted names they stand for."""
     exported: "list[str] | None" = None
     """What its ``__all__`` lists; None if it has none, or one that is made by a program."""
+
+    @property
+    def stars(self) -> "list[str]":
+        """The modules it imports everything from, at its top."""
+        is_package = self.path.endswith("/__init__.py")
+        imports = [imported(node, self.name, is_package) for node in self.tree.body if isinstance(node, ast.ImportFrom)]
+        return [names["*"].removesuffix(".*") for names in imports if "*" in names]
 
     @property
     def defined(self) -> "set[str]":
@@ -105,8 +112,7 @@ class Package:
     def _expand_stars(self) -> None:
         for _ in range(_LONGEST_CHAIN):
             for module in self.modules.values():
-                origin = self.modules.get(module.bindings.get("*", "").removesuffix(".*"))
-                if origin:
+                for origin in [self.modules[name] for name in module.stars if name in self.modules]:
                     public = [name for name in origin.bindings if not name.startswith("_")] if origin.exported is None else origin.exported
                     module.bindings = {**{name: f"{origin.name}.{name}" for name in public if name != "*"}, **module.bindings}
 
