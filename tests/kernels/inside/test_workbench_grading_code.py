@@ -199,6 +199,22 @@ def test_units_that_have_to_change_are_as_they_should_be_or_not(code: ModuleType
     assert half.reached(wanted) == {"pkg.util.LIMIT": True, "pkg.util.Box": False, "pkg/data.txt": True}
 
 
+def test_a_refactoring_is_solved_when_all_of_it_holds_and_nothing_less(code: ModuleType) -> None:
+    read = package(code)
+    same, other = read.changes(read.fingerprints), read.changes({**read.fingerprints, "pkg.util.f": "x"})
+
+    def solved(checks: dict[str, bool], changes: object = same, of: object = read, **more: bool) -> float:
+        return code.verdict(of, checks, changes, **{"imports": True, "behaviour": True, **more})["metrics"]["solved"]
+
+    assert solved({"a": True}) == 1
+    assert solved({"a": True, "b": False}) == solved({"a": True}, other) == 0
+    assert solved({"a": True}, imports=False) == solved({"a": True}, behaviour=False) == 0
+    assert solved({"a": True}, of=package(code, {"pkg/uses.py": "def ("})) == 0
+    verdict = code.verdict(read, {"a": True, "b": False}, other, imports=True, behaviour=False, left=["c"])
+    assert verdict["metrics"]["checks"] == 0.5 and 0.9 < verdict["metrics"]["unchanged"] < 1
+    assert (verdict["details"]["changed"], verdict["details"]["left"], verdict["invalid"]) == (["pkg.util.f"], ["c"], None)
+
+
 @pytest.mark.parametrize(
     "text", ["def (", "x = " + "(" * 5000 + ")" * 5000, "x = " + "+".join(["1"] * 50_000), "\0", "# coding: nothing\n"]
 )
