@@ -169,6 +169,11 @@ class Reader:
     def _constant(self, node: ast.Constant, _: Scope) -> Tree:
         return ["Constant", type(node.value).__name__, repr(node.value)]
 
+    def _formatted(self, node: ast.JoinedStr, scope: Scope) -> Tree:
+        # some versions of Python 3.12 find empty texts between two braces
+        parts = [part for part in node.values if not (isinstance(part, ast.Constant) and part.value == "")]
+        return self._fields(ast.JoinedStr(parts), scope)
+
     def _reference(self, node: "ast.Name | ast.Attribute", scope: Scope) -> Tree:
         if dotted := self._dotted(node, scope):
             return ["ref", self._refer(dotted)]
@@ -216,6 +221,7 @@ class Reader:
         ast.Constant: _constant,
         ast.Expr: _expression,
         ast.If: _condition,
+        ast.JoinedStr: _formatted,
     }
 
 
