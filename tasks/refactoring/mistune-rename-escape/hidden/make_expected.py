@@ -1,27 +1,24 @@
-"""Write expected.json from the untouched package: ``python make_expected.py FOLDER``, the folder that the wheel was unpacked into."""
+"""Write expected.json from the untouched package: ``PYTHONPATH=workbench/kernels/inside python make_expected.py FOLDER``.
+
+FOLDER is what the wheel was unpacked into.
+"""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import grader
-
-
-def run(code: str, folder: Path) -> object:
-    code = f"import sys; sys.path.insert(0, {str(folder)!r})\n{code}"
-    done = subprocess.run([sys.executable, "-I", "-B", "-c", code], capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+from workbench_grading.code import import_all, read_package
 
 
 def main(folder: Path) -> None:
-    modules, prints, broken = grader.parse_tree(grader.read_tree(folder / grader.PACKAGE))
-    assert not broken
+    package = read_package(folder / grader.PACKAGE, grader.SAME)
+    assert not package.broken
     expected = {
-        "users": sorted(path for path, module in modules.items() if module.counts["old"]),
-        "fingerprints": dict(sorted(prints.items())),
-        "modules": run(grader.IMPORTS, folder),
-        "behaviour": run(grader.behaviour_code(grader.OLD), folder),
+        "users": sorted(package.paths(package.users(f"{grader.HOME}.{grader.OLD}"))),
+        "fingerprints": package.fingerprints,
+        "modules": import_all(grader.PACKAGE, folder),
+        "behaviour": grader.behaviour(grader.OLD, folder),
     }
     text = json.dumps(expected, indent=2) + "\n"
     (Path(__file__).parent / "expected.json").write_text(text, encoding="utf-8")

@@ -1,0 +1,27 @@
+"""Write expected.json from the untouched package: ``PYTHONPATH=workbench/kernels/inside python make_expected.py FOLDER``.
+
+FOLDER is what the wheel was unpacked into.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import grader
+from workbench_grading.code import import_all, read_package
+
+
+def main(folder: Path) -> None:
+    package = read_package(folder / grader.PACKAGE)
+    expected = {
+        "users": sorted({name for helper in grader.HELPERS for name in package.users(f"{grader.CLASS}.{helper}")}),
+        "before": package.fingerprints,
+        "modules": import_all(grader.PACKAGE, folder),
+        "behaviour": grader.behaviour(folder),
+    }
+    text = json.dumps(expected, indent=None, separators=(",", ":")) + "\n"
+    (Path(__file__).parent / "expected.json").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve())
