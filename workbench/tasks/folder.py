@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from workbench.errors import TaskError, UsageError
 from workbench.models import baseline
 from workbench.models.base import Model
+from workbench.tasks.lines import line_of
 from workbench.tasks.spec import Task
 
 
@@ -44,7 +45,8 @@ class TaskFolder:
         """
         path = root / "task.toml"
         try:
-            data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            data: dict[str, Any] = tomllib.loads(text)
         except FileNotFoundError:
             raise TaskError(f"{path} does not exist", hint="a task is a folder with a task.toml") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -52,8 +54,9 @@ class TaskFolder:
         try:
             return cls(root, Task.model_validate(data))
         except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'task'}: {item['msg']}" for item in error.errors())
-            raise TaskError(f"{path}: {problems}", hint="docs/tasks.md describes every field") from None
+            problems = [(".".join(map(str, item["loc"])) or "task", item["msg"], line_of(text, item["loc"])) for item in error.errors()]
+            said = "; ".join(f"{field}: {message}" + (f" (line {line})" if line else "") for field, message, line in problems)
+            raise TaskError(f"{path}: {said}", hint="docs/tasks.md describes every field") from None
 
     @property
     def tree(self) -> tuple[Path, str] | None:
