@@ -48,13 +48,22 @@ CASES = [
 ]
 
 
+def module_of(name: str) -> str:
+    """Return the module of a unit, MODULE.NAME or the path of a file."""
+    return ".".join(name.removesuffix(".py").replace("/", ".").split(".")[:2])
+
+
 def grade(submission: Path, hidden: Path) -> dict:
     expected = json.loads((hidden / "expected.json").read_text(encoding="utf-8"))
     package = read_package(submission / PACKAGE)
-    reached = package.reached(expected["after"])
-    # none of these holds on the untouched program
-    checks = {f"{name} is gone" if expected["after"][name] is None else f"{name} is rid of it": done for name, done in reached.items()}
     changes = package.changes(expected["same"], expected["after"].keys())
+    # a module that was emptied was not cleaned
+    hurt = {module_of(name) for name in changes.changed}
+    # none of these holds on the untouched program
+    checks = {
+        f"{name} is gone" if expected["after"][name] is None else f"{name} is rid of it": done and module_of(name) not in hurt
+        for name, done in package.reached(expected["after"]).items()
+    }
     imports = import_all(PACKAGE, submission) == expected["modules"]
     behaves = ask(BEHAVIOUR, submission, CASES) == expected["behaviour"]
     return verdict(package, checks, changes, imports=imports, behaviour=behaves)
