@@ -1,0 +1,5 @@
+import sys
+
+from stocktake.cli import main
+
+sys.exit(main())
