@@ -77,7 +77,7 @@ class Prompt(Table):
 
 
 class Copy(Table):
-    """Files that are put into the workspace."""
+    """Files that are put into the workspace, or into the hidden folder."""
 
     source: str = Field(alias="from")
     """A path relative to the task folder, or ``pypi:NAME==VERSION`` for the contents of a wheel."""
@@ -204,6 +204,8 @@ class Grader(Table):
     """For ``python``, ``FILE:FUNCTION`` in the hidden folder; see :mod:`workbench.tasks.grading` for the contract."""
     options: dict[str, Any] = Field(default_factory=dict)
     """What a ready-made grader is told; see ``workbench_grading``."""
+    copy_: list[Copy] = Field(default_factory=list, alias="copy")
+    """What is put into the hidden folder besides."""
     timeout: float = Field(default=300, gt=0)
     """Seconds."""
 

@@ -169,24 +169,29 @@ async def _make(folder: TaskFolder, environment: Environment, making: Path, wall
     for part in ("workspace", "hidden"):
         if (made / part).is_dir():
             shutil.copytree(made / part, making / part, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-    for copy in folder.task.workspace.copy_:
-        source = await asyncio.to_thread(fetch_wheel, copy) if copy.source.startswith("pypi:") else folder.root / copy.source
-        target = making / "workspace" / copy.to
-        if source.is_dir():
-            shutil.copytree(source, target, dirs_exist_ok=True)
-        elif source.is_file():
-            if target.is_dir():
-                target /= source.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
-        else:
-            raise TaskError(f"task {folder.task.id} copies {source}, which does not exist")
+    for part, copies in (("workspace", folder.task.workspace.copy_), ("hidden", folder.task.grader.copy_)):
+        for copy in copies:
+            await _put(folder, copy, making / part)
     for path in sorted((making / "workspace").rglob("*"), reverse=True) if folder.task.workspace.exclude else []:
         name = path.relative_to(making / "workspace").as_posix()
         if any(fnmatch.fnmatch(name, pattern) for pattern in folder.task.workspace.exclude):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     shutil.rmtree(made)
     walls.let_read(making / "hidden")
+
+
+async def _put(folder: TaskFolder, copy: Copy, part: Path) -> None:
+    source = await asyncio.to_thread(fetch_wheel, copy) if copy.source.startswith("pypi:") else folder.root / copy.source
+    target = part / copy.to
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    elif source.is_file():
+        if target.is_dir():
+            target /= source.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    else:
+        raise TaskError(f"task {folder.task.id} copies {source}, which does not exist")
 
 
 async def _run_script(folder: TaskFolder, script: Path, environment: Environment, made: Path, walled: bool) -> None:

@@ -1,10 +1,9 @@
 """Run the submitted script beside versions of the package, and see on which of them it fails.
 
-Two are the releases themselves, in their wheels; the others are made from these by small edits.
+Two are the releases themselves; the others are made from these by small edits.
 """
 
 import tempfile
-import zipfile
 from pathlib import Path
 
 from workbench_grading import Invalid, read_bytes, run_submitted
@@ -59,14 +58,13 @@ def edited(data: bytes, changes: list) -> bytes:
     return text.encode()
 
 
-def fails(script: bytes, wheel: Path, changes: dict) -> bool | None:
+def fails(script: bytes, release: Path, changes: dict) -> bool | None:
     """Say whether the script fails beside a version; None if it ends in any other way than it should."""
-    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(wheel) as release:
-        for name in release.namelist():
-            if name.startswith("cachetools/"):
-                path = Path(folder) / name
-                path.parent.mkdir(exist_ok=True)
-                path.write_bytes(edited(release.read(name), changes.get(path.name, [])))
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder, "cachetools")
+        package.mkdir()
+        for module in release.glob("*.py"):
+            (package / module.name).write_bytes(edited(module.read_bytes(), changes.get(module.name, [])))
         Path(folder, SCRIPT).write_bytes(script)
         status = run_submitted(RUN, submission=Path(folder), timeout=10).returncode
     return {0: False, 1: True}.get(status)
@@ -76,7 +74,7 @@ def grade(submission: Path, hidden: Path) -> dict:
     script = read_bytes(submission / SCRIPT, 100_000)
     if b"\0" in script:
         raise Invalid(f"{SCRIPT} is not Python")
-    said = {name: fails(script, hidden / f"cachetools-{release}-py3-none-any.whl", changes) for name, release, _, changes in VERSIONS}
+    said = {name: fails(script, hidden / release, changes) for name, release, _, changes in VERSIONS}
     right = {name: said[name] is has_bug for name, _, has_bug, _ in VERSIONS}
     found = [right[name] for name, _, has_bug, _ in VERSIONS if has_bug]
     passed = [right[name] for name, _, has_bug, _ in VERSIONS if not has_bug]
