@@ -96,3 +96,13 @@ def test_a_broken_task_is_named(make_task: MakeTask, tmp_path: Path, monkeypatch
     with pytest.raises(TaskError, match="schema: Input should be 1") as caught:
         load_all()
     assert str(folder.root / "task.toml") in caught.value.message
+
+
+def test_a_broken_task_is_no_hindrance_to_finding_another(make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = make_task(name="data-science/broken", root=tmp_path / "x")
+    (broken.root / "task.toml").write_text("schema = 9")
+    make_task(name="data-science/whole", root=tmp_path / "x")
+    monkeypatch.setenv("WORKBENCH_TASKS", str(tmp_path / "x"))
+    assert find("data-science/whole").task.id == "data-science/whole"
+    with pytest.raises(TaskError, match="schema: Input should be 1"):
+        find("data-science/broken")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from pathlib import Path
 
 from workbench import paths
@@ -65,6 +66,8 @@ def find(name: str) -> TaskFolder:
     ...
     workbench.errors.TaskError: no task is called 'refactoring/mistune-rename' (did you mean refactoring/mistune-rename-escape?)
     """
+    if (folder := _where_its_id_says(name)) is not None:
+        return folder
     folders = load_folders()
     suite = name.partition("/")[0]
     if suite in suites.recorded():
@@ -78,3 +81,14 @@ def find(name: str) -> TaskFolder:
         raise TaskError(f"no task is called {name!r}: {suite} is not imported here", hint=f"workbench tasks import {suite} PATH")
     close = difflib.get_close_matches(name, [folder.task.id for folder in folders], n=1)
     raise TaskError(f"no task is called {name!r}", hint=f"did you mean {close[0]}?" if close else "workbench tasks list shows them all")
+
+
+def _where_its_id_says(name: str) -> TaskFolder | None:
+    """Return the task in the folder that its id names, as most are, without a look at all the others."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*", name):
+        return None
+    there = [root / name for root in roots() if (root / name / "task.toml").is_file()]
+    if len(there) > 1:
+        raise TaskError(f"two tasks are called {name}: {there[0]} and {there[1]}", hint="rename one")
+    folder = TaskFolder.load(there[0]) if there else None
+    return folder if folder is not None and folder.task.id == name else None
