@@ -16,7 +16,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-SEEDS = {"workspace": 530_918_274, "hidden": 918_273_645}
+SEEDS = {"workspace/bikes.duckdb": 530_918_274, "hidden/others.duckdb": 918_273_645}
 TAGS = ["campus", "centre", "harbour", "hill", "park", "station"]
 PARTS = ["brake", "chain", "light", "saddle", "tyre"]
 SCHEMA = """
@@ -178,10 +178,10 @@ ANSWERS = [charge_at_start, revenue, parts, outings, destinations, busiest, tags
 
 
 def main() -> None:
-    for part, seed in SEEDS.items():
-        Path(part).mkdir(exist_ok=True)
+    for path, seed in SEEDS.items():
+        Path(path).parent.mkdir(exist_ok=True)
         tables = draw(np.random.default_rng(seed))
-        with duckdb.connect(f"{part}/bikes.duckdb") as database:
+        with duckdb.connect(path) as database:
             database.execute(SCHEMA)
             for name, rows in tables.items():
                 columns = [column for column, *_ in database.execute(f"DESCRIBE {name}").fetchall()]

@@ -16,7 +16,7 @@ import duckdb
 folder = pathlib.Path(sys.path[0])
 off = ("enable_external_access", "autoload_known_extensions", "autoinstall_known_extensions")
 config = {{**dict.fromkeys(off, "false"), "threads": "1"}}
-database = duckdb.connect(str(folder / "bikes.duckdb"), read_only=True, config=config)
+database = duckdb.connect(str(folder / "others.duckdb"), read_only=True, config=config)
 database.execute("SET memory_limit = '400MB'")
 database.execute("SET lock_configuration = true")
 for name, query in {queries!r}.items():
@@ -77,7 +77,7 @@ def same_rows(found: object, wanted: list[list]) -> bool:
 def grade(submission: Path, hidden: Path) -> dict:
     expected = json.loads((hidden / "expected.json").read_text(encoding="utf-8"))
     queries = read_queries(submission / "queries.json", list(expected))
-    results = run(queries, hidden / "bikes.duckdb", max(map(len, expected.values())))
+    results = run(queries, hidden / "others.duckdb", max(map(len, expected.values())))
     right = {name: same_rows(results.get(name, {}).get("rows"), rows) for name, rows in expected.items()}
     failed = {name: str(results.get(name, {}).get("error", "no result"))[:300] for name in expected if "rows" not in results.get(name, {})}
     return {

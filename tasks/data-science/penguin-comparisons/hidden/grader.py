@@ -10,6 +10,8 @@ FIELDS = ["p_value", "estimate", "ci_low", "ci_high"]
 P_FACTOR = 1.1
 ESTIMATE_SHARE = 0.005
 INTERVAL_SHARE = 0.03
+# One check may fail, but not this one.
+DECISIONS_WEIGHT = 2
 
 
 def read_question(answer: dict, name: str) -> dict[str, float]:
@@ -50,5 +52,5 @@ def grade(submission: Path, hidden: Path) -> dict:
     sums = {part: sum(check[part] for check in checks.values()) for part in ("test", "estimate", "interval")}
     metrics = {f"{part}s_ok": float(count) for part, count in sums.items()}
     metrics["decisions_ok"] = float(decided)
-    metrics["score"] = (sum(sums.values()) + decided) / (3 * len(questions) + 1)
+    metrics["score"] = (sum(sums.values()) + DECISIONS_WEIGHT * decided) / (3 * len(questions) + DECISIONS_WEIGHT)
     return {"metrics": metrics, "invalid": None, "details": {"checks": checks}}
