@@ -49,7 +49,8 @@ def run(queries: dict[str, str], database: Path, most: int) -> dict[str, dict]:
     results = {}
     for line in done.stdout.splitlines():
         try:
-            name, result = json.loads(line)
+            # an integer of SQL may be too large for a float to be taken from it, but not to be one: infinite
+            name, result = json.loads(line, parse_int=float)
             results[name] = dict(result)
         except (ValueError, TypeError, RecursionError):
             continue
