@@ -107,13 +107,13 @@ class TestInstruction:
     def test_names_the_limits(self, task: str, variant: dict[str, str]) -> None:
         folder = find(task)
         interaction = folder.task.interaction
-        text = folder.instruction(variant)
+        text = " ".join(folder.instruction(variant).split())
         assert f"{interaction.max_steps} steps" in text
         assert f"{interaction.max_seconds / 60:.0f} minutes" in text
 
     def test_gives_nothing_of_the_solution_away(self, task: str, variant: dict[str, str]) -> None:
         folder = find(task)
-        text = folder.instruction(variant)
+        text = " ".join(folder.instruction(variant).split())
         assert not any(cell in text for cell in folder.solution())
         assert "hidden/" not in text and "grader.py" not in text
 
