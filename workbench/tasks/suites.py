@@ -37,7 +37,7 @@ class Importer(Protocol):
         ...
 
 
-NAMES = ("blade", "m3tooleval", "mlagentbench", "mle-bench", "refactorbench", "scienceagentbench")
+NAMES = ("blade", "humaneval", "m3tooleval", "mbpp", "mlagentbench", "mle-bench", "refactorbench", "scienceagentbench")
 
 
 class Record(BaseModel):
