@@ -102,7 +102,7 @@ def problem(checkout: Checkout, head: dict[str, str], instruction: str, tests: T
             "grader": {"timeout": 120},
             "metric": [
                 {"name": "solved", "primary": True, "range": [0, 1], "invalid": 0, "success": {"rule": "eq", "value": 1}},
-                {"name": "checks", "range": [0, 1], "invalid": 0},
+                *([{"name": "checks", "range": [0, 1], "invalid": 0}] if len(tests.tests) > 1 else []),
             ],
         }
     )
