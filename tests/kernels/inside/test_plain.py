@@ -58,7 +58,7 @@ def test_a_plain_value_comes_out_as_it_went_in(plain: ModuleType, value: object)
 
 
 def test_values_at_the_edge(plain: ModuleType) -> None:
-    for value in [10**5000, -(2**64), range(3, 9, 2), float("inf"), "\ud800", b"", {}, set(), ()]:
+    for value in [10**5000, -(2**64), range(3, 9, 2), float("inf"), "\ud800", b"", {}, set(), (), int, [str, dict]]:
         assert across(plain, value) == value
 
 
@@ -76,7 +76,7 @@ def test_what_is_not_plain_is_kept_where_it_is(plain: ModuleType) -> None:
     assert across(plain, {"thing": thing})["thing"] is thing
 
 
-tags = st.sampled_from(["tuple", "set", "dict", "int", "bytes", "complex", "range", "iterator", "kept", "x"])
+tags = st.sampled_from(["tuple", "set", "dict", "int", "bytes", "complex", "range", "iterator", "type", "kept", "x"])
 nonsense = st.recursive(
     st.none() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(tags, inner, max_size=2),

@@ -32,7 +32,7 @@ ROWS = [
         test_setup_code="first = Node(1) \r\nfirst.next = Node(2)",
     ),
     row(511, "def evens(n):\n    return (i for i in range(n) if i % 2 == 0)", ["assert list(evens(5)) == [0, 2, 4]"]),
-    row(601, "def root(x):\n    return x ** 0.5", ["assert root(4) == 2"]),
+    row(601, "import sys\ndef size(x, kind):\n    return sys.getsizeof(kind(x))", ["assert size(4, int) == sys.getsizeof(4)"]),
 ]
 EDITED = [
     {

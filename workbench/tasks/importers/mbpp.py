@@ -58,7 +58,8 @@ def _task(checkout: Checkout, row: _Row) -> Imported:
     )
     told = problems.Tests(
         context="\n".join(row.test_imports or []),
-        setup=setup,
+        # upstream runs code and tests in one namespace: there the tests find what the code imports
+        setup="\n".join([*re.findall(r"^import [\w., ]+", row.code, re.MULTILINE), setup]),
         tests=tests,
         names=re.findall(r"^(?:def|class)\s+(\w+)", row.code, re.MULTILINE),
     )

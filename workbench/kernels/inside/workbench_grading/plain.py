@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 _MOST_ITEMS = 100_000
 _GROUPS = {"tuple": tuple, "set": set, "frozenset": frozenset}
+_TYPES = {kind.__name__: kind for kind in (bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict)}
 
 
 def encode(value: object, keep: "Callable[[object], int]") -> object:
@@ -30,6 +31,8 @@ def encode(value: object, keep: "Callable[[object], int]") -> object:
         return {"complex": [value.real, value.imag]}
     if isinstance(value, range):
         return {"range": [value.start, value.stop, value.step]}
+    if isinstance(value, type) and _TYPES.get(value.__name__) is value:
+        return {"type": value.__name__}
     if hasattr(type(value), "__next__"):
         return {"iterator": [encode(each, keep) for each in itertools.islice(value, _MOST_ITEMS)]}
     return {"kept": keep(value)}
@@ -59,6 +62,6 @@ def decode(data: object, kept: "Callable[[int], object]") -> object:
             return found
         if name == "complex":
             return complex(*inner)
-        return {"int": lambda text: int(text, 16), "bytes": bytes.fromhex, "kept": kept}[name](inner)
+        return {"int": lambda text: int(text, 16), "bytes": bytes.fromhex, "type": _TYPES.__getitem__, "kept": kept}[name](inner)
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"not a value: {str(data)[:80]}") from error
