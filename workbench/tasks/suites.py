@@ -37,7 +37,7 @@ class Importer(Protocol):
         ...
 
 
-NAMES = ("m3tooleval", "mlagentbench", "mle-bench", "refactorbench", "scienceagentbench")
+NAMES = ("blade", "humaneval", "m3tooleval", "mbpp", "mlagentbench", "mle-bench", "refactorbench", "scienceagentbench")
 
 
 class Record(BaseModel):
@@ -125,14 +125,14 @@ def import_(suite: str, path: Path) -> Report:
     Raises
     ------
     UsageError
-        If there is no importer of that name, or no such folder.
+        If there is no importer of that name, or no such path.
     TaskError
-        If the folder is no checkout of that benchmark.
+        If it is no checkout of that benchmark.
     """
     reader = importer(suite)
     root = path.expanduser().resolve()
-    if not root.is_dir():
-        raise UsageError(f"{root} is not a folder", hint=f"give the path of your own checkout of {reader.TITLE}: {reader.SOURCE}")
+    if not root.exists():
+        raise UsageError(f"{root} does not exist", hint=f"give the path of your own checkout of {reader.TITLE}: {reader.SOURCE}")
     checkout = Checkout(root)
     report = Report(suite, Record(path=root, commit=checkout.commit, imported=datetime.now(UTC)), reader.tasks(checkout))
     kept = paths.suites()
@@ -157,6 +157,6 @@ def load(suite: str) -> list[Imported]:
     record = recorded().get(suite)
     if record is None:
         return []
-    if not record.path.is_dir():
+    if not record.path.exists():
         raise TaskError(f"{record.path}, the checkout of {suite}, is gone", hint=f"workbench tasks import {suite} PATH")
     return importer(suite).tasks(Checkout(record.path))

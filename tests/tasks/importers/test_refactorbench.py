@@ -155,7 +155,7 @@ def test_a_checkout_that_is_none_is_named_and_not_remembered(checkout: Path, pat
 def test_an_unknown_suite_a_missing_folder_and_a_checkout_that_is_gone_say_so(checkout: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no suite is called 'refactor'"):
         suites.import_("refactor", checkout)
-    with pytest.raises(UsageError, match="is not a folder"):
+    with pytest.raises(UsageError, match="does not exist"):
         suites.import_("refactorbench", tmp_path / "nowhere")
     with pytest.raises(TaskError, match="refactorbench is not imported here"):
         find("refactorbench/shop-rename-total")

@@ -5,10 +5,13 @@ import ctypes
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 _MOST_OUTPUT = 2**20
 _PR_SET_CHILD_SUBREAPER = 36
@@ -55,16 +58,32 @@ def run_submitted(code: str, *, submission: Path, timeout: float = 60) -> "subpr
     RuntimeError
         If the process could not be confined; that is the grader's failure, never the submission's.
     """
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        with (
+            confined(code, submission, stdin=subprocess.DEVNULL, stdout=out, err=err) as process,
+            contextlib.suppress(subprocess.TimeoutExpired),
+        ):
+            process.wait(timeout)
+        return subprocess.CompletedProcess([], process.returncode, _text(out), _text(err))
+
+
+@contextlib.contextmanager
+def confined(
+    code: str, submission: Path, *, stdin: "int | IO[bytes] | socket.socket", stdout: "int | IO[bytes]", err: "IO[bytes]"
+) -> "Iterator[subprocess.Popen[bytes]]":
+    """Start ``code`` as :func:`run_submitted` does; when the block is left, it and all that it started are dead.
+
+    Raises
+    ------
+    RuntimeError
+        When the block is left, if the process could not be confined.
+    """
     # whatever it leaves behind becomes a child of this process, and is found below
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     before = _children()
     interpreter = dict.fromkeys([sys.prefix, sys.base_prefix, "/usr", "/bin", "/lib", "/lib64", "/etc", "/dev", "/proc"])
     heard, told = os.pipe()
-    with (
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch,
-        tempfile.TemporaryFile() as out,
-        tempfile.TemporaryFile() as err,
-    ):
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch, open(heard, "rb") as channel:
         config = {
             "code": code,
             "submission": str(submission),
@@ -76,31 +95,28 @@ def run_submitted(code: str, *, submission: Path, timeout: float = 60) -> "subpr
             [sys.executable, "-I", "-B", "-c", _CONFINED, json.dumps(config)],
             cwd=scratch,
             env={**os.environ, "HOME": scratch, "TMPDIR": scratch},
-            stdin=subprocess.DEVNULL,
-            stdout=out,
+            stdin=stdin,
+            stdout=stdout,
             stderr=err,
             start_new_session=True,
             pass_fds=[told],
         )
         os.close(told)
         try:
-            process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            pass
+            yield process
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-        code_ = process.wait()
-        _kill_all(before)
-        texts = []
-        for file in (out, err):
-            file.seek(0)
-            texts.append(file.read(_MOST_OUTPUT).decode(errors="replace"))
-        with open(heard, "rb") as channel:
-            confined = channel.read() == b"1"
-    if not confined:
-        raise RuntimeError(f"submitted code cannot be confined here, so it was not run: {texts[1].strip()[-500:]}")
-    return subprocess.CompletedProcess([], code_, *texts)
+            process.wait()
+            _kill_all(before)
+            # whatever else went wrong is then a consequence
+            if channel.read() != b"1":
+                raise RuntimeError(f"submitted code cannot be confined here, so it was not run: {_text(err).strip()[-500:]}")
+
+
+def _text(file: "IO[bytes]") -> str:
+    file.seek(0)
+    return file.read(_MOST_OUTPUT).decode(errors="replace")
 
 
 def _children() -> "set[int]":

@@ -1,0 +1,179 @@
+"""Calling submitted functions from outside their process, so that whatever judges what they return is out of their reach."""
+
+import contextlib
+import json
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from workbench_grading import plain
+from workbench_grading.confined import confined
+
+_MOST_ANSWER = 2**18
+"""Bytes; a grader's time is not to be spent on reading."""
+
+_SERVE = """
+import json, os, socket, sys, types
+
+def serve(file, context):
+    channel = socket.socket(fileno=os.dup(0)).makefile("rw", encoding="ascii", newline="\\n")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    module = types.ModuleType("solution")
+    sys.modules["solution"] = module
+    things = [module]
+    def keep(thing):
+        things.append(thing)
+        return len(things) - 1
+    def do(what, thing, *rest):
+        if what == "load":
+            exec(compile(context, "<context>", "exec"), module.__dict__)
+            with open(os.path.join(sys.path[0], file), encoding="utf-8-sig") as source:
+                exec(compile(source.read(), file, "exec"), module.__dict__)
+        elif what == "call":
+            return thing(*rest[0], **rest[1])
+        elif what == "get":
+            return getattr(thing, rest[0])
+        elif what == "set":
+            setattr(thing, *rest)
+    for line in channel:
+        try:
+            asked = decode(json.loads(line), things.__getitem__)
+            said = {"value": encode(do(*asked), keep)}
+        except BaseException as error:
+            said = {"error": f"{type(error).__name__}: {error}"[:1000]}
+        channel.write(json.dumps(said) + "\\n")
+        channel.flush()
+"""
+
+
+class Failed(Exception):
+    """Submitted code raised, ended, took too long or said what is no value."""
+
+
+class Remote:
+    """Something of the submission's that is not plain: it can be called, and its attributes read and set, but never believed.
+
+    It equals nothing but itself, whatever its type says on the other side.
+    """
+
+    __slots__ = ("_number", "_there")
+
+    def __init__(self, there: "Submitted", number: int) -> None:
+        object.__setattr__(self, "_there", there)
+        object.__setattr__(self, "_number", number)
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        """Call it."""
+        return self._there.ask("call", self, list(args), kwargs)
+
+    def __getattr__(self, name: str) -> object:
+        return self._there.ask("get", self, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        self._there.ask("set", self, name, value)
+
+
+class Submitted:
+    """A module of the submission's, in a process of its own; :func:`submitted` makes it.
+
+    Parameters
+    ----------
+    channel : socket
+        To the process.
+    deadline : float
+        Of :func:`time.monotonic`, for all that is asked together.
+    """
+
+    def __init__(self, channel: "socket.socket", deadline: float) -> None:
+        self._channel, self._deadline = channel, deadline
+        self.module = Remote(self, 0)
+
+    def ask(self, *what: object) -> object:
+        """Have something done on the other side and return what came of it, as plain values.
+
+        Raises
+        ------
+        Failed
+            If nothing did.
+        """
+        asked = plain.encode(what, lambda thing: thing._number)
+        said = self._exchange(json.dumps(asked).encode() + b"\n")
+        try:
+            answer = json.loads(said)
+            if "value" in answer:
+                return plain.decode(answer["value"], lambda number: Remote(self, number))
+            why = str(answer["error"])
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise Failed(f"it returned what cannot be read: {error}"[:300]) from None
+        raise Failed(why[:1000])
+
+    def _exchange(self, line: bytes) -> bytes:
+        said = bytearray()
+        try:
+            self._wait()
+            self._channel.sendall(line)
+            while not said.endswith(b"\n"):
+                self._wait()
+                part = self._channel.recv(65536)
+                if not part:
+                    raise Failed("its process ended")
+                said += part
+                if len(said) > _MOST_ANSWER:
+                    raise Failed(f"it returned more than {_MOST_ANSWER} bytes")
+        except TimeoutError:
+            raise Failed("it took too long") from None
+        except OSError as error:
+            raise Failed(f"its process ended: {error.strerror}") from None
+        return bytes(said)
+
+    def _wait(self) -> None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._channel.settimeout(left)
+
+
+@contextlib.contextmanager
+def submitted(submission: Path, file: str, *, context: str = "", timeout: float = 60) -> "Iterator[Submitted]":
+    """Load a submitted Python file in a process that :func:`~workbench_grading.run_submitted` would make, and call what it defines.
+
+    Tests run on this side, in the grader; only arguments go over, and only values of plain types (numbers, text, lists,
+    tuples, sets, dictionaries, iterators) come back. So there is no verdict on the other side, and nothing to compare
+    with: printing, exiting, a class that equals everything or a look at the process's memory gain nothing. What remains
+    possible is to know the answers from elsewhere. An argument that is changed in place stays as it was on this side.
+
+    Parameters
+    ----------
+    submission : Path
+        A folder.
+    file : str
+        The file in it; it is not ``__main__``.
+    context : str
+        Code that runs before it in the same namespace.
+    timeout : float
+        Seconds, for everything together.
+
+    Yields
+    ------
+    Submitted
+        Its ``module`` has what the file defines: ``there.module.name(...)``. Whatever goes wrong there is :class:`Failed`.
+
+    Raises
+    ------
+    Failed
+        If the file cannot be loaded.
+    RuntimeError
+        If the process could not be confined; that is the grader's failure, never the submission's.
+    """
+    code = f"{Path(plain.__file__).read_text(encoding='utf-8')}\n{_SERVE}\nserve({file!r}, {context!r})"
+    ours, theirs = socket.socketpair()
+    with ours, theirs, tempfile.TemporaryFile() as err, confined(code, submission, stdin=theirs, stdout=subprocess.DEVNULL, err=err):
+        # from here on only the process holds that end: when it is gone, the channel says so
+        theirs.close()
+        there = Submitted(ours, time.monotonic() + timeout)
+        there.ask("load", there.module)
+        yield there

@@ -1,0 +1,115 @@
+"""Problems that ask for a Python function and come with tests, as HumanEval and MBPP do."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from workbench.errors import TaskError
+from workbench.tasks.checkout import Checkout
+from workbench.tasks.imported import Imported, Piece
+from workbench.tasks.spec import Task
+
+_GRADER = Path(__file__).with_name("graders") / "functions.py"
+_Row = TypeVar("_Row", bound=BaseModel)
+
+
+class Tests(BaseModel):
+    """What the grader is told, see ``graders/functions.py``."""
+
+    context: str
+    """Code that runs before the submission, and before the tests."""
+    setup: str = ""
+    """Code that runs before each test and may use what was submitted."""
+    tests: list[str]
+    names: list[str]
+    """What a test may use of the submission."""
+
+
+def files(checkout: Checkout, names: Sequence[str]) -> list[Path]:
+    """Return those of the named files that are in a checkout; the checkout may be such a file itself.
+
+    Raises
+    ------
+    TaskError
+        If there is none.
+    """
+    if checkout.root.is_file():
+        return [checkout.root]
+    found = [path for name in names if (path := checkout.root / name).is_file()]
+    if not found:
+        raise TaskError(f"{checkout.root} has none of {', '.join(names)}", hint="give the path of the file, or of the folder that it is in")
+    return found
+
+
+def rows(path: Path, kind: type[_Row]) -> list[_Row]:
+    """Return the problems of a file: JSON lines, also compressed with gzip, or one JSON list.
+
+    Raises
+    ------
+    TaskError
+        If it cannot be read as such.
+    """
+    try:
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).decode("utf-8")
+        parts = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.splitlines() if line.strip()]
+        found = [kind.model_validate(part) for part in parts]
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise TaskError(
+            f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}", hint="is it the file that the benchmark's authors publish?"
+        ) from None
+    except (OSError, EOFError, ValueError) as error:
+        raise TaskError(f"{path} cannot be read: {error}", hint="it must be JSON lines, or a JSON list") from None
+    if not found:
+        raise TaskError(f"{path} holds no problems")
+    return found
+
+
+def problem(checkout: Checkout, head: dict[str, str], instruction: str, tests: Tests, reference: str, start: str | None) -> Imported:
+    """Return the task of writing ``/workspace/solution.py``.
+
+    Parameters
+    ----------
+    checkout : Checkout
+        Where it was found.
+    head : dict
+        Its id, suite, licence, source and summary.
+    instruction : str
+        What the agent is asked.
+    tests : Tests
+        What is tested.
+    reference : str
+        The whole file as upstream solves it.
+    start : str, optional
+        What the file says when the agent begins; without it there is none.
+    """
+    task = Task.model_validate(
+        {
+            "schema": 1,
+            # the nearest of the three: it is about code, and tests judge it
+            "family": "refactoring",
+            **head,
+            "interaction": {"max_steps": 20, "max_seconds": 900},
+            "environment": {"name": "python-min", "cell_seconds": 60},
+            "submission": {"kind": "file", "path": "solution.py", "max_bytes": 2**20},
+            "grader": {"timeout": 120},
+            "metric": [
+                {"name": "solved", "primary": True, "range": [0, 1], "invalid": 0, "success": {"rule": "eq", "value": 1}},
+                *([{"name": "checks", "range": [0, 1], "invalid": 0}] if len(tests.tests) > 1 else []),
+            ],
+        }
+    )
+    pieces = [
+        Piece("hidden/grader.py", _GRADER.read_text(encoding="utf-8")),
+        Piece("hidden/problem.json", tests.model_dump_json()),
+        *([] if start is None else [Piece("workspace/solution.py", start)]),
+    ]
+    write = f'open("solution.py", "w", encoding="utf-8").write({reference!r})'
+    return Imported(task, checkout, {"": instruction}, pieces, cells=[write])
