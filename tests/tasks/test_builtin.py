@@ -71,7 +71,9 @@ async def test_nothing_hidden_is_in_the_workspace(task: str, tmp_path: Path) -> 
     staging.stage(folder, prepared, workspace)
     seen = {path: path.read_bytes() for path in workspace.rglob("*") if path.is_file()}
     assert seen
+    published = [prepared.hidden / copy.to for copy in folder.task.grader.copy_]
     private = [path for part in (prepared.hidden, folder.root / "solution") for path in part.rglob("*") if path.is_file()]
+    private = [path for path in private if not any(path.is_relative_to(package) for package in published)]
     assert {path.name for path in private} >= {"grader.py", "solution.py"}
     for path in private:
         for shown, data in seen.items():
