@@ -21,12 +21,13 @@ def main() -> None:
     parts = {"train": order[:TRAIN_DIGITS], "test": order[TRAIN_DIGITS:]}
     for folder in ("workspace", "hidden"):
         Path(folder).mkdir(exist_ok=True)
+    made = {}
     for name, part in parts.items():
         left, right = rng.choice(part, (2, PAIRS[name]))
         pairs, sums = np.concatenate([images[left], images[right]], axis=2), digits[left] + digits[right]
-        np.savez_compressed(Path("hidden") / f"{name}.npz", x=pairs, y=sums)
-        if name == "train":
-            np.savez_compressed(Path("workspace/train.npz"), x=pairs, y=sums)
+        made |= {f"{name}_x": pairs, f"{name}_y": sums}
+    np.savez_compressed("workspace/train.npz", x=made["train_x"], y=made["train_y"])
+    np.savez_compressed("hidden/pairs.npz", **made)
 
 
 if __name__ == "__main__":

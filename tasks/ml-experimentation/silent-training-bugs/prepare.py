@@ -23,7 +23,7 @@ def spiral(rows: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
 
 def main() -> None:
     rng = np.random.default_rng(SEED)
-    for folder, name, rows in (("workspace", "train.npz", 1200), ("hidden", "train.npz", 1200), ("hidden", "test.npz", 1500)):
+    for folder, name, rows in (("workspace", "train.npz", 1200), ("hidden", "fit.npz", 1200), ("hidden", "unseen.npz", 1500)):
         Path(folder).mkdir(exist_ok=True)
         x, y = spiral(rows, rng)
         np.savez(Path(folder) / name, x=x, y=y)

@@ -38,26 +38,26 @@ SEEDS = [3, 1414]
 SECONDS = 60
 
 
-def sums(submission: Path, train: dict, test_x: np.ndarray, seed: int) -> list[int]:
+def sums(submission: Path, pairs: dict[str, np.ndarray], seed: int) -> list[int]:
     """Return what the module, trained with a seed, says of the test images."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(submission / "network.py", folder)
-        np.savez(Path(folder) / "given.npz", train_x=train["x"], train_y=train["y"], test_x=test_x)
+        np.savez(Path(folder) / "given.npz", **{name: pairs[name] for name in ("train_x", "train_y", "test_x")})
         done = run_submitted(CALL.format(folder=folder, seed=seed), submission=Path(folder), timeout=SECONDS)
     try:
         found = json.loads(done.stdout.rpartition("RESULT")[2])
     except (ValueError, RecursionError):
         why = f"it took more than {SECONDS} s" if done.returncode == -9 else done.stderr.strip()[-300:]
         raise Invalid(f"network.py could not be used: {why or 'it printed no result'}") from None
-    if not isinstance(found, list) or len(found) != len(test_x) or not all(type(each) is int for each in found):
-        raise Invalid(f"predict must return one integer for each of the {len(test_x)} images")
+    if not isinstance(found, list) or len(found) != len(pairs["test_x"]) or not all(type(each) is int for each in found):
+        raise Invalid(f"predict must return one integer for each of the {len(pairs['test_x'])} images")
     return found
 
 
 def grade(submission: Path, hidden: Path) -> dict:
     rules.check(read_text(submission / "network.py", 100_000))
-    train, test = (dict(np.load(hidden / f"{name}.npz")) for name in ("train", "test"))
-    right = [np.array(sums(submission, train, test["x"], seed), dtype=float) == test["y"] for seed in SEEDS]
+    pairs = dict(np.load(hidden / "pairs.npz"))
+    right = [np.array(sums(submission, pairs, seed), dtype=float) == pairs["test_y"] for seed in SEEDS]
     accuracies = [float(each.mean()) for each in right]
     return {
         "metrics": {"accuracy": min(accuracies), "best_accuracy": max(accuracies)},

@@ -89,7 +89,7 @@ def given(hidden: Path) -> dict[str, np.ndarray]:
         made[f"p{i:02d}"] = rng.normal(size=shape)
         for step in range(3):
             made[f"g{step}{i:02d}"] = rng.normal(size=shape) * 10.0**-step
-    train, test = np.load(hidden / "train.npz"), np.load(hidden / "test.npz")
+    train, test = np.load(hidden / "fit.npz"), np.load(hidden / "unseen.npz")
     return made | {"train_x": train["x"], "train_y": train["y"], "test_x": test["x"]}
 
 
@@ -134,7 +134,7 @@ def grade(submission: Path, hidden: Path) -> dict:
         raise Invalid(f"network.py could not be used: {done.stderr.strip()[-300:] or 'it printed no result in time'}")
     params = [data[name] for name in sorted(data) if name.startswith("p")]
     steps = [[data[f"g{step}{i:02d}"] for i in range(len(params))] for step in range(3)]
-    same, accuracy = judge_runs(result.get("runs"), np.load(hidden / "test.npz")["y"])
+    same, accuracy = judge_runs(result.get("runs"), np.load(hidden / "unseen.npz")["y"])
     checks = {
         "gradient_ok": near(result.get("plain"), reference.loss_and_gradients(params, data["x"], data["y"], 0.0)[1]),
         "decay_ok": near(result.get("decayed"), reference.loss_and_gradients(params, data["x"], data["y"], 0.05)[1]),
