@@ -21,7 +21,7 @@ pstats.Stats(profile).sort_stats("tottime").print_stats(6)
 
 # %%
 # Two loops are quadratic: the Fourier transform by hand and sample entropy. The first is an FFT, the second a table of pairs: what
-# agrees for one value, shifted along its diagonal. The rest are windows and comparisons of whole arrays. Flat signals leave early, as before.
+# agrees for one value, shifted along its diagonal. The rest are windows and comparisons of arrays. Flat signals leave early still.
 code = '''
 """Features of sensor signals."""
 
