@@ -139,6 +139,10 @@ for question in ("", "[" * 100000, "null", secret, json.dumps({"tool": ["x"]}), 
     print(json.loads(ask(question)))
 print(repr(input("who are you?")))
 try:
+    experiment(float("nan"))
+except Exception as error:
+    print(error)
+try:
     unsendable()
 except Exception as error:
     print(error)
@@ -147,8 +151,8 @@ print(experiment(1)["number"])
     result, heard = play(odd)
     assert result.error is None
     assert heard.count("'error':") == 6 and "nobody is here to answer" in heard and "there is no such function" in heard
-    assert "not JSON serializable" in heard
-    assert "number" not in heard.split("not JSON serializable")[0][-200:] and "\n1\n" in heard
+    assert "not JSON serializable" in heard and "NaN is not a number that can be sent" in heard
+    assert "\n1\n" in heard
 
 
 def test_gold_is_not_in_the_kernel_and_functions_survive_its_end(play) -> None:  # type: ignore[no-untyped-def]

@@ -28,6 +28,14 @@ _START_SECONDS = 120.0
 _LAST_WORDS_SECONDS = 2.0
 
 
+class NotANumber(ValueError):
+    """What JSON has no number for."""
+
+
+def _no_number(name: str) -> None:
+    raise NotANumber(name)
+
+
 @dataclass
 class Episode:
     """What an agent asked of a task's tools or environment, and what it was told.
@@ -136,7 +144,9 @@ class Broker:
         if len(question) > _MOST_QUESTION:
             raise ValueError("the arguments are too large")
         try:
-            call = json.loads(question)
+            call = json.loads(question, parse_constant=_no_number)
+        except NotANumber as error:
+            raise ValueError(f"{error} is not a number that can be sent") from None
         except (ValueError, RecursionError):
             raise ValueError("nobody is here to answer input(); call the task's functions instead") from None
         match call:

@@ -49,7 +49,7 @@ def call(tools: "dict[str, Callable]", line: bytes) -> str:
     try:
         asked = json.loads(line)
         answer = {"result": tools[asked["tool"]](*asked["args"], **asked["kwargs"])}
-        text = json.dumps(answer)
+        text = json.dumps(answer, allow_nan=False)
         if len(text) > MOST:
             raise ValueError(f"the result has more than {MOST} bytes")
     except Exception as error:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from workbench_grading import Invalid, read_text, run_submitted
+from workbench_grading import Invalid, read_json, run_submitted
 
 SECONDS = 20
 CASES = 150
@@ -75,8 +75,7 @@ def grade(submission: Path, hidden: Path) -> dict:
     sys.path.insert(0, str(hidden))
     from tariff import fee
 
-    # The record is Workbench's own: arguments that are no numbers may stand in it, and are no fault of the answer.
-    episode = json.loads(read_text(submission / "episode.json"))
+    episode = read_json(submission / "episode.json", ["answer"], 16 * 2**20)
     cases = [case for case, _ in zip(stays(), range(7 * CASES), strict=False)]
     pairs = [(arrive, leave) for _, arrive, leave in cases]
     results = charged(source_of(episode["answer"]), pairs)
