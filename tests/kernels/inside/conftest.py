@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +11,17 @@ from types import ModuleType
 import pytest
 
 from workbench.kernels.view import INSIDE
+
+_PR_GET_CHILD_SUBREAPER = 37
+
+
+@pytest.fixture(autouse=True)
+def _no_adoption() -> Iterator[None]:
+    """A test runner that has become the parent of everybody's orphans would never bury them."""
+    adopts = ctypes.c_int()
+    yield
+    ctypes.CDLL(None).prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(adopts), 0, 0, 0)
+    assert not adopts.value
 
 
 @pytest.fixture(scope="session")

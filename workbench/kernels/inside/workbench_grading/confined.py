@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 _MOST_OUTPUT = 2**20
-_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
 
 _CONFINED = """
 import json, os, resource, sys
@@ -78,12 +78,10 @@ def confined(
     RuntimeError
         When the block is left, if the process could not be confined.
     """
-    # whatever it leaves behind becomes a child of this process, and is found below
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     before = _children()
     interpreter = dict.fromkeys([sys.prefix, sys.base_prefix, "/usr", "/bin", "/lib", "/lib64", "/etc", "/dev", "/proc"])
     heard, told = os.pipe()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch, open(heard, "rb") as channel:
+    with _adopting(), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch, open(heard, "rb") as channel:
         config = {
             "code": code,
             "submission": str(submission),
@@ -112,6 +110,18 @@ def confined(
             # whatever else went wrong is then a consequence
             if channel.read() != b"1":
                 raise RuntimeError(f"submitted code cannot be confined here, so it was not run: {_text(err).strip()[-500:]}")
+
+
+@contextlib.contextmanager
+def _adopting() -> "Iterator[None]":
+    """Let what a child leaves behind become a child of this process meanwhile, and be found; later nobody would bury it."""
+    libc, before = ctypes.CDLL(None), ctypes.c_int()
+    libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, before.value, 0, 0, 0)
 
 
 def _text(file: "IO[bytes]") -> str:
