@@ -203,7 +203,8 @@ async def test_an_interrupt_goes_by_message(opened: Opener) -> None:
 async def test_kill_leaves_nothing_alive_and_the_files_where_they_are(service: StandIn, opened: Opener) -> None:
     kernel = await opened()
     await kernel.run("import subprocess\nopen('kept', 'w').write('1')\nsubprocess.Popen(['setsid', 'sleep', '10000'])")
-    assert any("sleep" in process.name() for process in alive(service))
+    # what setsid starts takes its place a moment later
+    assert await eventually(lambda: any("sleep" in process.name() for process in alive(service)))
     await kernel.provisioner.kill()
     assert alive(service) == []
     assert await kernel.provisioner.poll() == -9
