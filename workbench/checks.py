@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from workbench import runner
-from workbench.errors import WorkbenchError, classify
+from workbench.errors import classify
 from workbench.events import Event, MetricValue, Observed, SubmissionFrozen
 from workbench.kernels import runtime
+from workbench.kernels.environments import Environment
 from workbench.models.scripted import ALONE, Scripted
 from workbench.result import RunResult
 from workbench.storage.store import Store
 from workbench.tasks import grading, staging, submission
 from workbench.tasks.folder import TaskFolder
 from workbench.tasks.metrics import Metric
+from workbench.tasks.staging import Prepared
 
 GRADINGS = 3
 """How often a submission is graded to see that the verdict is the same."""
@@ -103,11 +105,6 @@ class _Played:
     frozen: SubmissionFrozen | None
     observed: str
 
-    @property
-    def value(self) -> float | None:
-        """The primary metric."""
-        return next((metric.value for metric in self.result.metrics if metric.primary), None)
-
 
 class _Check:
     """One task under examination."""
@@ -175,7 +172,8 @@ class _Check:
     async def baseline(self, oracle: _Played, nop: _Played) -> None:
         played = await self.play("baseline")
         worst = -math.inf
-        values = [worst if each.value is None or each.result.invalid else each.value * self._sign for each in (nop, played, oracle)]
+        scores = [None if each.result.invalid else each.result.score for each in (nop, played, oracle)]
+        values = [worst if score is None or score.value is None else score.value * self._sign for score in scores]
         said = f"{_words(nop.result)} < {_words(played.result)} < {_words(oracle.result)}"
         self.note("baseline", values[0] < values[1] < values[2] and not played.result.success, said)
 
@@ -195,13 +193,17 @@ class _Check:
         said = "; ".join(f"{name}: {', '.join(str(verdict[name]) for verdict in verdicts)}" for name in other)
         self.note("same grade", not other, said or f"{GRADINGS} gradings")
 
+    async def ready(self) -> tuple[Environment, Prepared]:
+        """Return the task as it is prepared on this machine."""
+        environment = await asyncio.to_thread(staging.environment_of, self.folder)
+        return environment, await staging.prepare(self.folder, environment, walled=self.sandbox != "none")
+
     @asynccontextmanager
     async def thawed(self, frozen: SubmissionFrozen) -> AsyncIterator[Callable[[], Any]]:
         """Yield a function that grades a submission of the record again."""
         folder, declared, walled = self.folder, self.folder.task.submission, self.sandbox != "none"
         assert declared is not None
-        environment = await asyncio.to_thread(staging.environment_of, folder)
-        prepared = await staging.prepare(folder, environment, walled=walled)
+        environment, prepared = await self.ready()
         prepared = await grading.measure(folder, prepared, environment, walled=walled)
         scratch = runtime.folder(f"t-{secrets.token_hex(4)}")
         try:
@@ -217,11 +219,9 @@ class _Check:
 
     async def hidden(self) -> None:
         """No hidden file can be found from within the agent's kernel, by content, wherever it lies outside the system's own folders."""
-        environment = await asyncio.to_thread(staging.environment_of, self.folder)
-        prepared = await staging.prepare(self.folder, environment, walled=self.sandbox != "none")
+        _, prepared = await self.ready()
         shown = await asyncio.to_thread(_digests, prepared.workspace)
         hidden = await asyncio.to_thread(_digests, prepared.hidden) | await asyncio.to_thread(_digests, self.folder.root / "solution")
-        hidden |= await asyncio.to_thread(_digests, self.folder.root / "solution")
         # a grader may well have the program that the agent starts from; data of both are a leak
         wanted = {digest: path for digest, path in hidden.items() if not (path.suffix == ".py" and digest in shown)}
         marker = secrets.token_hex(8)
@@ -265,8 +265,6 @@ async def check(folder: TaskFolder, *, store: Store, sandbox: str = "local") -> 
             checking.note("submission", False, "nothing is handed in, so nothing can be graded")
         else:
             await checking.run()
-    except WorkbenchError as error:
-        checking.note("error", False, str(error))
     except Exception as error:
         # a task that cannot be checked is one that failed
         checking.note("error", False, str(classify(error)))
@@ -315,9 +313,9 @@ def _digests(root: Path) -> dict[str, Path]:
 
 
 def _words(result: RunResult) -> str:
-    primary = next((metric for metric in result.metrics if metric.primary), None)
     if result.error is not None:
         return f"{result.status}: {result.error.kind}: {result.error.message}"
     if result.invalid:
         return f"invalid: {result.invalid[:200]}"
-    return f"{primary.metric} = {primary.value:.4g}" if primary is not None and primary.value is not None else "no value"
+    score = result.score
+    return "no value" if score is None or score.value is None else f"{score.metric} = {score.value:.4g}"

@@ -10,7 +10,7 @@ from typing import get_args
 
 from workbench.errors import UsageError
 from workbench.tasks.folder import TaskFolder
-from workbench.tasks.spec import Task
+from workbench.tasks.spec import NAME, Task
 
 
 def new(identity: str, root: Path) -> TaskFolder:
@@ -32,7 +32,7 @@ def new(identity: str, root: Path) -> TaskFolder:
 
     family, _, name = identity.partition("/")
     families = [each for each in get_args(Task.model_fields["family"].annotation) if each != "interactive"]
-    if family not in families or re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name) is None:
+    if family not in families or re.fullmatch(NAME, name) is None:
         known = ", ".join(families)
         raise UsageError(f"{identity!r} is no id for a task", hint=f"write FAMILY/NAME, in lower case; the families are {known}")
     folder = root.expanduser().absolute() / family / name

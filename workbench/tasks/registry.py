@@ -11,6 +11,7 @@ from workbench import paths
 from workbench.errors import TaskError
 from workbench.tasks import suites
 from workbench.tasks.folder import TaskFolder
+from workbench.tasks.spec import NAME
 
 
 def roots() -> list[Path]:
@@ -85,7 +86,7 @@ def find(name: str) -> TaskFolder:
 
 def _where_its_id_says(name: str) -> TaskFolder | None:
     """Return the task in the folder that its id names, as most are, without a look at all the others."""
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*", name):
+    if not re.fullmatch(f"{NAME}/{NAME}", name):
         return None
     there = [root / name for root in roots() if (root / name / "task.toml").is_file()]
     if len(there) > 1:

@@ -14,6 +14,9 @@ from workbench.kernels.definition import Package
 from workbench.kernels.limits import Limits
 from workbench.tasks.metrics import Metric, Table
 
+NAME = r"[a-z0-9][a-z0-9._-]*"
+"""A pattern for each part of a task's id."""
+
 
 def _inside(path: str) -> str:
     parts = PurePosixPath(path)
@@ -235,7 +238,7 @@ class Task(Table):
     """
 
     schema_: Literal[1] = Field(alias="schema")
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)+$")
+    id: str = Field(pattern=rf"^{NAME}(/{NAME})+$")
     family: Literal["ml-experimentation", "data-science", "refactoring", "interactive"]
     suite: str
     licence: str
