@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -125,36 +125,36 @@ async def prepare(folder: TaskFolder, environment: Environment, *, walled: bool 
     home = paths.cache() / "tasks" / f"{folder.task.id.replace('/', '--')}-{key}"
     shared = None if folder.tree is None else await _share(*folder.tree)
     prepared = Prepared(shared or home / "workspace", home / "hidden", folder.grader_hash(environment.hash))
+    await _once(home, lambda making: _make(folder, environment, making, walled))
+    return prepared
+
+
+async def _once(home: Path, make: Callable[[Path], Awaitable[None]]) -> None:
+    """Have a folder made unless it is there; who sees it sees it whole."""
     if home.is_dir():
-        return prepared
+        return
     home.parent.mkdir(parents=True, exist_ok=True)
     # the one who holds the lock may be another run on this very loop, which must go on meanwhile
     async with AsyncFileLock(f"{home}.lock", run_in_executor=False):
         if home.is_dir():
-            return prepared
+            return
         making = home.with_name(f"{home.name}.{secrets.token_hex(4)}")
         try:
-            await _make(folder, environment, making, walled)
+            await make(making)
             making.rename(home)
         finally:
             shutil.rmtree(making, ignore_errors=True)
-    return prepared
 
 
 async def _share(tree: Path, key: str) -> Path:
     """Return a copy of a folder that several tasks start from, made once a machine and content."""
+
+    async def make(making: Path) -> None:
+        await asyncio.to_thread(copy_tree, tree, making)
+        walls.let_read(making)
+
     home = paths.cache() / "trees" / key[:32]
-    if not home.is_dir():
-        home.parent.mkdir(parents=True, exist_ok=True)
-        async with AsyncFileLock(f"{home}.lock", run_in_executor=False):
-            if not home.is_dir():
-                making = home.with_name(f"{home.name}.{secrets.token_hex(4)}")
-                try:
-                    await asyncio.to_thread(copy_tree, tree, making)
-                    walls.let_read(making)
-                    making.rename(home)
-                finally:
-                    shutil.rmtree(making, ignore_errors=True)
+    await _once(home, make)
     return home
 
 
