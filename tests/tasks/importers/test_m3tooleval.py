@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import os
 import sys
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.tasks.importers.conftest import Solved
 from workbench import runner
 from workbench.errors import TaskError
 from workbench.kernels.view import INSIDE
@@ -167,17 +167,8 @@ def test_no_text_is_a_crash(grader: ModuleType, text: str) -> None:
 
 
 @pytest.mark.skipif(REAL not in os.environ, reason=f"NOT RUN on a real checkout of M3ToolEval: name one in {REAL}")
-async def test_a_real_checkout(store_path: Path) -> None:
+async def test_a_real_checkout(solved: Solved) -> None:
     report = suites.import_("m3tooleval", Path(os.environ[REAL]))
     assert len(report.found) == 82
-    gate = asyncio.Semaphore(2)
-
-    async def run(name: str, model: str | Scripted) -> bool | None:
-        async with gate:
-            result = await runner.run_async(name, model=model, store=store_path)
-        assert result.error is None, (name, result.error)
-        return result.success
-
-    assert await asyncio.gather(*(run(found.task.id, "oracle") for found in report.found)) == [True] * 82
-    wrong = [Scripted("wrong", [], "certainly not") for _ in report.found]
-    assert await asyncio.gather(*(run(found.task.id, model) for found, model in zip(report.found, wrong, strict=True))) == [False] * 82
+    assert await solved((found.task.id, "oracle") for found in report.found) == [True] * 82
+    assert await solved((found.task.id, Scripted("wrong", [], "certainly not")) for found in report.found) == [False] * 82

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.tasks.importers.conftest import Solved
 from workbench import runner
 from workbench.errors import TaskError, UsageError
 from workbench.models.scripted import Scripted
@@ -178,18 +178,9 @@ SOLVED = {
 
 @pytest.mark.walls
 @pytest.mark.skipif(REAL not in os.environ, reason=f"NOT RUN on a real checkout of RefactorBench: name one in {REAL}")
-async def test_a_real_checkout(store_path: Path) -> None:
+async def test_a_real_checkout(solved: Solved) -> None:
     report = suites.import_("refactorbench", Path(os.environ[REAL]))
     assert (len(report.found), report.variants) == (100, 300)
-    gate = asyncio.Semaphore(2)
-
-    async def run(name: str, model: str | Scripted) -> bool | None:
-        async with gate:
-            result = await runner.run_async(name, model=model, store=store_path)
-        assert result.error is None, (name, result.error)
-        return result.success
-
-    nothing = await asyncio.gather(*(run(found.task.id, "nop") for found in report.found))
-    assert nothing == [False] * 100
+    assert await solved((found.task.id, "nop") for found in report.found) == [False] * 100
     renamed = {name: Scripted("rename", [RENAME.format(old=re.escape(old), new=new)]) for name, (old, new) in SOLVED.items()}
-    assert await asyncio.gather(*(run(f"refactorbench/{name}", model) for name, model in renamed.items())) == [True] * len(SOLVED)
+    assert await solved((f"refactorbench/{name}", model) for name, model in renamed.items()) == [True] * len(SOLVED)
