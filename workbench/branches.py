@@ -8,21 +8,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Unpack
 
-from workbench import agents, background, runner
+from workbench import agents, background, planning, runner
 from workbench.agents.base import Agent
 from workbench.agents.branch import Origin
 from workbench.errors import TaskError, UsageError
 from workbench.events import ActionTaken, ModelCalled, Observed, StepFinished
 from workbench.models.base import Model
+from workbench.planning import Plan
 from workbench.result import RunResult
-from workbench.runner import Plan
 from workbench.storage import trajectory
 from workbench.storage.store import Store
 from workbench.tasks import registry
 from workbench.tasks.folder import Interactive, TaskFolder
 
 
-class Options(runner.Shared, total=False):
+class Options(planning.Shared, total=False):
     """The options of :func:`branch`, all of which may be left out."""
 
     agent: str | Agent | None
@@ -72,7 +72,7 @@ def plan(
         raise UsageError(
             f"run {origin.run_id} was played from a cassette, and the record does not say which file", hint="say which model goes on"
         )
-    made = runner.plan(
+    made = planning.plan(
         folder,
         model=model or parent["model"],
         agent=given,

@@ -11,160 +11,27 @@ import shutil
 import time
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Unpack
 
-from workbench import agents, background
+from workbench import background, planning
 from workbench._version import __version__
-from workbench.agents.base import Agent, LimitReached, RunLimits, Spent, World
-from workbench.agents.branch import BranchWorld, Origin
-from workbench.errors import Failure, StoreError, TaskError, UsageError, classify
-from workbench.events import (
-    Branched,
-    Event,
-    KernelStarted,
-    Noticed,
-    RunFinished,
-    RunStarted,
-    RunStatus,
-    Scored,
-    SubmissionFrozen,
-)
+from workbench.agents.base import LimitReached, World
+from workbench.agents.branch import BranchWorld
+from workbench.errors import Failure, StoreError, classify
+from workbench.events import Event, KernelStarted, Noticed, RunStarted, SubmissionFrozen
 from workbench.kernels import environments, pool, runtime
-from workbench.kernels.environments import Environment
-from workbench.kernels.session import SANDBOXES, KernelSession, Sandbox
-from workbench.models.base import Model
-from workbench.models.resolve import resolve
-from workbench.observation import Output
-from workbench.result import RunResult, Score
+from workbench.kernels.session import KernelSession
+from workbench.outcome import Outcome
+from workbench.planning import NO_WALLS, Options, Plan
+from workbench.result import RunResult
 from workbench.storage.journal import Journal
-from workbench.storage.store import Store
-from workbench.tasks import availability, grading, registry, staging, submission
+from workbench.tasks import grading, staging, submission
 from workbench.tasks.broker import Broker
 from workbench.tasks.folder import TaskFolder
 from workbench.tasks.spec import Task
 from workbench.tasks.staging import Prepared
-
-_NO_WALLS = "sandbox none: the agent's code runs with your rights and can read everything you can"
-
-
-@dataclass
-class Plan:
-    """What to run, resolved: everything that can be wrong has been found out before anything is started."""
-
-    folder: TaskFolder
-    variant: dict[str, str]
-    model: Model
-    agent: Agent
-    sandbox: Sandbox
-    environment: Environment
-    limits: RunLimits
-    store: Store
-    epoch: int = 1
-    listeners: list[Callable[[Event], None]] = field(default_factory=list)
-    on_text: Callable[[str], None] | None = None
-    on_output: Callable[[Output], None] | None = None
-    origin: Origin | None = None
-    """What the run inherits, where it is a branch of another."""
-
-    @property
-    def task(self) -> Task:
-        """What the task file says."""
-        return self.folder.task
-
-
-class Shared(TypedDict, total=False):
-    """What both a run and a branch of one may be asked for."""
-
-    model: str | Model | Callable[..., Any] | None
-    max_steps: int | None
-    max_tokens: int | None
-    timeout: float | None
-    budget_usd: float | None
-    base_url: str | None
-    record: str | Path | None
-    store: str | Path | Store | None
-    on_event: Callable[[Event], None] | None
-    on_text: Callable[[str], None] | None
-    on_output: Callable[[Output], None] | None
-
-
-class Options(Shared, total=False):
-    """The options of :func:`run`, all of which may be left out."""
-
-    agent: str | Agent
-    sandbox: str
-    variant: dict[str, str] | None
-    epoch: int
-
-
-def plan(
-    task: str | TaskFolder,
-    *,
-    model: str | Model | Callable[..., Any] | None = None,
-    agent: str | Agent = "codeact",
-    sandbox: str = "local",
-    variant: dict[str, str] | None = None,
-    max_steps: int | None = None,
-    max_tokens: int | None = None,
-    timeout: float | None = None,
-    budget_usd: float | None = None,
-    epoch: int = 1,
-    base_url: str | None = None,
-    record: str | Path | None = None,
-    store: str | Path | Store | None = None,
-    on_event: Callable[[Event], None] | None = None,
-    on_text: Callable[[str], None] | None = None,
-    on_output: Callable[[Output], None] | None = None,
-) -> Plan:
-    """Resolve the arguments of :func:`run` without starting anything.
-
-    Raises
-    ------
-    WorkbenchError
-        If anything is unknown, malformed or out of range.
-    """
-    folder = registry.find(task) if isinstance(task, str) else task
-    if sandbox == "none":
-        warnings.warn(_NO_WALLS, stacklevel=3)
-    if sandbox not in SANDBOXES:
-        raise UsageError(f"no sandbox is called {sandbox!r}", hint=f"there are: {', '.join(SANDBOXES)}")
-    for name, value in {
-        "max_steps": max_steps,
-        "max_tokens": max_tokens,
-        "timeout": timeout,
-        "budget_usd": budget_usd,
-        "epoch": epoch,
-    }.items():
-        if value is not None and not value > 0:
-            raise UsageError(f"{name} is {value}, and must be more than 0")
-    if lacking := availability.lacking(folder.task):
-        raise TaskError(f"task {folder.task.id} is unavailable here: it needs {'; '.join(lacking)}")
-    interaction, declared = folder.task.interaction, folder.task.submission
-    limits = RunLimits(max_steps or interaction.max_steps, timeout or interaction.max_seconds, max_tokens, budget_usd)
-    return Plan(
-        folder,
-        folder.task.resolve_variant(variant or {}),
-        resolve(
-            model,
-            solution=folder.reference,
-            submission_path=(declared.path or ("." if declared.kind == "tree" else None)) if declared else None,
-            recipe=folder.recipe,
-            base_url=base_url,
-            record=Path(record) if record else None,
-        ),
-        agents.make(agent),
-        sandbox,
-        staging.environment_of(folder),
-        limits,
-        store if isinstance(store, Store) else Store(store),
-        epoch,
-        [on_event] if on_event else [],
-        on_text,
-        on_output,
-    )
 
 
 def run(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
@@ -218,20 +85,20 @@ def run(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
     >>> result.status, result.success
     ('completed', False)
     """
-    return background.wait(execute(plan(task, **options)))
+    return background.wait(execute(planning.plan(task, **options)))
 
 
 async def run_async(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
     """Like :func:`run`, for use in an event loop of your own."""
     # a task's packages may have to be resolved first, which asks the package index
-    return await execute(await asyncio.to_thread(plan, task, **options))
+    return await execute(await asyncio.to_thread(planning.plan, task, **options))
 
 
 async def execute(given: Plan) -> RunResult:
     """Make the run of a plan: kernel, stage, work, freeze, grade, commit."""
     started = time.monotonic()
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-    result = _Result(given, run_id)
+    outcome = Outcome(given, run_id)
     with contextlib.suppress(StoreError):
         # ends the records of processes that were killed
         await asyncio.to_thread(given.store.absorb)
@@ -241,7 +108,7 @@ async def execute(given: Plan) -> RunResult:
 
     def emit(event: Event, *, durable: bool = False) -> None:
         journal.write(event, durable=durable)
-        result.take(event)
+        outcome.take(event)
         for listener in list(given.listeners):
             try:
                 listener(event)
@@ -253,7 +120,7 @@ async def execute(given: Plan) -> RunResult:
     try:
         emit(_started(given), durable=True)
         if given.sandbox == "none":
-            emit(Noticed(kind="sandbox", message=_NO_WALLS))
+            emit(Noticed(kind="sandbox", message=NO_WALLS))
         if not given.environment.built:
             emit(Noticed(kind="environment", message=f"building environment {given.environment.name}, once on this machine"))
         if given.origin is not None and given.origin.environment_hash not in (None, given.environment.hash):
@@ -283,24 +150,24 @@ async def execute(given: Plan) -> RunResult:
                 await kernel.adopt()
             async with _broker(given, prepared, kernel) as broker:
                 attempt = _attempts(given, prepared, files) if prepared is not None else None
-                answer = await _work(given, kernel, broker, attempt, result, emit)
-        if prepared is not None and result.status in ("completed", "limit"):
+                answer = await _work(given, kernel, broker, attempt, outcome, emit)
+        if prepared is not None and outcome.status in ("completed", "limit"):
             await _grade(given, prepared, workspace, files / "submission", answer, broker, journal, emit)
     except asyncio.CancelledError:
-        result.status, result.error = "interrupted", Failure(kind="user", message="the run was interrupted")
+        outcome.status, outcome.error = "interrupted", Failure(kind="user", message="the run was interrupted")
     except Exception as error:
         # a bad run is data, not a crash
-        result.status, result.error = "error", classify(error)
+        outcome.status, outcome.error = "error", classify(error)
     finally:
-        result.seconds = time.monotonic() - started
-        emit(result.finished(), durable=True)
+        outcome.seconds = time.monotonic() - started
+        emit(outcome.finished(), durable=True)
         journal.close()
         for folder in (files, workspace) if workspace is not None else (files,):
             await asyncio.to_thread(shutil.rmtree, folder, True)
         # a store that is busy loses nothing: the journal is taken in later
         with contextlib.suppress(StoreError):
             await asyncio.to_thread(given.store.absorb)
-    return result.public()
+    return outcome.public()
 
 
 async def _prepare(given: Plan) -> Prepared | None:
@@ -355,7 +222,7 @@ async def _work(
     kernel: KernelSession,
     broker: Broker | None,
     attempt: Callable[[str], Awaitable[str | None]] | None,
-    result: _Result,
+    outcome: Outcome,
     emit: Callable[..., None],
 ) -> str | None:
     """Let the agent work in its kernel until it is done or reaches a limit."""
@@ -374,14 +241,14 @@ async def _work(
         on_text=given.on_text,
         on_output=given.on_output,
     )
-    result.spent = world.spent
+    outcome.spent = world.spent
     try:
-        result.answer = await given.agent.work(world)
+        outcome.answer = await given.agent.work(world)
         world.leave()
     except LimitReached as reached:
-        result.status, result.limit = "limit", reached.limit
-        result.error = Failure(kind="limit", message=f"the limit on {reached.limit} ended the run; what was there is graded")
-    return result.answer
+        outcome.status, outcome.limit = "limit", reached.limit
+        outcome.error = Failure(kind="limit", message=f"the limit on {reached.limit} ended the run; what was there is graded")
+    return outcome.answer
 
 
 async def _grade(
@@ -446,76 +313,3 @@ def _started(given: Plan) -> RunStarted:
         parent_run=origin.run_id if origin else None,
         parent_step=origin.step if origin else None,
     )
-
-
-class _Result:
-    """Gathers a run's result from its events."""
-
-    def __init__(self, given: Plan, run_id: str) -> None:
-        self.given, self.run_id = given, run_id
-        self.status: RunStatus = "completed"
-        self.limit: str | None = None
-        self.error: Failure | None = None
-        self.answer: str | None = None
-        self.seconds = 0.0
-        self.spent = Spent()
-        self.walls: list[str] = []
-        self.missing: list[str] = []
-        self.branched: Branched | None = None
-        self.scored: Scored | None = None
-
-    def take(self, event: Event) -> None:
-        """Note what ``event`` says of the result."""
-        if isinstance(event, KernelStarted):
-            self.walls, self.missing = event.walls, event.missing
-        elif isinstance(event, Branched):
-            self.branched = event
-        elif isinstance(event, Scored):
-            self.scored = event
-
-    def finished(self) -> RunFinished:
-        """Return the run's last event."""
-        return RunFinished(
-            status=self.status,
-            limit=self.limit,
-            error=self.error,
-            success=self.scored.success if self.scored else None,
-            answer=self.answer,
-            steps=self.spent.finished,
-            tokens=self.spent.tokens,
-            cost_usd=self.spent.cost_usd,
-            seconds=self.seconds,
-        )
-
-    def public(self) -> RunResult:
-        """Return what the caller gets."""
-        metrics = self.scored.metrics if self.scored else []
-        primary = next((metric for metric in metrics if metric.primary), None)
-        given, branched = self.given, self.branched
-        return RunResult(
-            run_id=self.run_id,
-            task=given.task.id,
-            variant=given.variant,
-            agent=given.agent.name,
-            model=given.model.name,
-            sandbox=given.sandbox,
-            status=self.status,
-            limit=self.limit,
-            error=self.error,
-            success=self.scored.success if self.scored else None,
-            score=Score(metric=primary.metric, value=primary.value, normalised=primary.normalised) if primary else None,
-            metrics=metrics,
-            invalid=self.scored.invalid if self.scored else None,
-            answer=self.answer,
-            steps=self.spent.finished,
-            tokens=self.spent.tokens,
-            cost_usd=self.spent.cost_usd,
-            seconds=self.seconds,
-            walls=self.walls,
-            missing_walls=self.missing,
-            parent_run=given.origin.run_id if given.origin else None,
-            parent_step=given.origin.step if given.origin else None,
-            branched_by=branched.branched_by if branched else None,
-            diverged_steps=branched.diverged_steps if branched else [],
-            store=str(given.store.path),
-        )

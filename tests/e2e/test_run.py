@@ -18,7 +18,7 @@ import pytest
 import workbench as wb
 from tests.loopback import Loopback, RateLimit, Say, ServerError, SlowFirstByte
 from tests.made import SOLVED, TASK, make_task, playing
-from workbench import paths, runner
+from workbench import paths, planning, runner
 from workbench.errors import TaskError, UsageError, WorkbenchError
 
 pytestmark = pytest.mark.walls
@@ -249,10 +249,10 @@ def test_two_processes_write_one_store(task, store_path):
 
 
 def test_a_plan_resolves_everything_without_starting(task, store_path):
-    plan = runner.plan(task, model="oracle", store=store_path)
+    plan = planning.plan(task, model="oracle", store=store_path)
     assert plan.model.name == "oracle" and plan.limits.steps == 6
     with pytest.raises(UsageError):
-        runner.plan(task, model="oracle", timeout=-1, store=store_path)
+        planning.plan(task, model="oracle", timeout=-1, store=store_path)
 
 
 def test_a_task_has_the_packages_it_adds(tmp_path, minimal, store_path):
@@ -273,7 +273,7 @@ def test_a_package_that_does_not_exist_is_found_before_anything_starts(tmp_path,
 def test_a_package_that_is_gone_ends_the_run_before_the_model_is_asked(tmp_path, minimal, store_path):
     folder = make_task(tmp_path)
     broken = replace(minimal, preload=("no_such_module",))
-    plan = runner.plan(str(folder), model="nop", store=store_path)
+    plan = planning.plan(str(folder), model="nop", store=store_path)
     plan.environment = broken
     result = asyncio.run(runner.execute(plan))
     assert (result.status, result.steps, result.error.kind) == ("error", 0, "sandbox")

@@ -22,14 +22,14 @@ TASKS = (
 
 def demo(store: StoreOption = None, as_json: JsonOption = False) -> None:
     """Run a task of each family with its oracle and with nop, and show the scores. No key, no network, no model."""
-    from workbench import background, runner
+    from workbench import background, planning, runner
     from workbench.tasks import find
 
     results = []
     for folder in map(find, TASKS):
         for model in ("oracle", "nop"):
             progress.print(f"[bold]{folder.task.id}[/] with {model}")
-            results.append(background.wait(runner.execute(runner.plan(folder, model=model, store=store, on_event=Progress()))))
+            results.append(background.wait(runner.execute(planning.plan(folder, model=model, store=store, on_event=Progress()))))
     expected = all(result.success is (result.model == "oracle") for result in results)
     if as_json:
         print_json([result.model_dump(mode="json") for result in results])

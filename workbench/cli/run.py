@@ -44,7 +44,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run an agent at a task, grade what it hands in, and keep the record."""
-    from workbench import background, runner
+    from workbench import background, planning, runner
 
     options: dict[str, Any] = {
         "agent": agent,
@@ -61,7 +61,7 @@ def run(
         "store": store,
         "on_event": Progress(),
     }
-    finish(background.wait(runner.execute(runner.plan(task, **options))), as_json=as_json)
+    finish(background.wait(runner.execute(planning.plan(task, **options))), as_json=as_json)
 
 
 def finish(result: RunResult, *, as_json: bool) -> NoReturn:

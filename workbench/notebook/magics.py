@@ -10,7 +10,7 @@ from IPython.core.error import UsageError as MagicUsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
-from workbench import background, runner
+from workbench import background, planning, runner
 from workbench.errors import UsageError, WorkbenchError
 from workbench.notebook.view import LiveView
 from workbench.result import RunResult
@@ -111,7 +111,7 @@ def _instruction(folder: TaskFolder) -> str:
 
 def _run(folder: Any, options: dict[str, Any]) -> RunResult:
     view, calls = LiveView(), background.Calls()
-    plan = _or_usage(lambda: runner.plan(folder(), on_event=calls.later(view.show), **options))
+    plan = _or_usage(lambda: planning.plan(folder(), on_event=calls.later(view.show), **options))
     return background.wait(runner.execute(plan), calls)
 
 
