@@ -21,7 +21,7 @@ REQUIRED = "WORKBENCH_REQUIRE_WALLS"
 def _nothing_of_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test writes into the user's store, looks into the user's benchmarks, calls the user's model or spends on the user's key."""
     for name in list(os.environ):
-        if name.endswith("_API_KEY") or name == "WORKBENCH_MODEL":
+        if name.endswith("_API_KEY") or name in ("WORKBENCH_MODEL", "WORKBENCH_JUDGE"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("WORKBENCH_STORE", str(tmp_path / "runs.duckdb"))
     monkeypatch.setenv("WORKBENCH_SUITES", str(tmp_path / "suites.json"))

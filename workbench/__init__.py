@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from workbench.interactive import kernel
     from workbench.result import RunResult
     from workbench.runner import run, run_async
+    from workbench.storage.agreement import agreement
     from workbench.storage.store import Store as store  # noqa: N813 - `wb.store()` reads like the verb it is
 
 _HOMES = {
+    "agreement": ("workbench.storage.agreement", "agreement"),
     "branch": ("workbench.branches", "branch"),
     "branch_async": ("workbench.branches", "branch_async"),
     "kernel": ("workbench.interactive", "kernel"),
@@ -42,6 +44,7 @@ __all__ = [
     "RunResult",
     "WorkbenchError",
     "__version__",
+    "agreement",
     "branch",
     "branch_async",
     "kernel",

@@ -20,6 +20,7 @@ from workbench.errors import classify
 from workbench.events import Event, MetricValue, Observed, SubmissionFrozen
 from workbench.kernels import runtime
 from workbench.kernels.environments import Environment
+from workbench.models.resolve import resolve_judge
 from workbench.models.scripted import ALONE, Scripted
 from workbench.result import RunResult
 from workbench.storage.store import Store
@@ -189,7 +190,9 @@ class _Check:
         verdicts = [{metric.metric: metric.value for metric in oracle.result.metrics}]
         async with self.thawed(oracle.frozen) as grade:
             verdicts += [{metric.metric: metric.value for metric in await grade()} for _ in range(GRADINGS - 1)]
-        other = [metric.name for metric in self.folder.task.metrics if not alike(metric, [verdict[metric.name] for verdict in verdicts])]
+        # how far a judge agrees with itself is on the record, and is no fault of the task
+        programs = [metric for metric in self.folder.task.metrics if metric.by == "program"]
+        other = [metric.name for metric in programs if not alike(metric, [verdict[metric.name] for verdict in verdicts])]
         said = "; ".join(f"{name}: {', '.join(str(verdict[name]) for verdict in verdicts)}" for name in other)
         self.note("same grade", not other, said or f"{GRADINGS} gradings")
 
@@ -205,13 +208,15 @@ class _Check:
         assert declared is not None
         environment, prepared = await self.ready()
         prepared = await grading.measure(folder, prepared, environment, walled=walled)
+        judge = resolve_judge(None)
         scratch = runtime.folder(f"t-{secrets.token_hex(4)}")
         try:
             archive = await asyncio.to_thread(self.store.artifact, frozen.artifact) if frozen.artifact else None
             again = await asyncio.to_thread(submission.thaw, archive, prepared.workspace, declared, frozen.deleted, scratch)
 
             async def grade() -> list[MetricValue]:
-                return (await grading.grade(folder, prepared, again, environment, walled=walled)).metrics
+                asked = judge() if judge is not None else None
+                return (await grading.grade(folder, prepared, again, environment, judge=asked, walled=walled)).metrics
 
             yield grade
         finally:

@@ -177,6 +177,25 @@ class MetricValue(BaseModel):
     success: bool | None
 
 
+class Judgement(BaseModel):
+    """One reply of a judge: a model that a grader asked."""
+
+    question: str
+    judge: str
+    """The model."""
+    prompt_hash: str
+    """SHA-256 of the instructions: scores of two hashes, or of two judges, do not compare."""
+    instructions: str
+    shown: dict[str, str]
+    """SHA-256 of what it was shown, by name."""
+    reply: str
+    scores: dict[str, float] | None = None
+    """What the grader read from the reply; None where it could not."""
+    usage: Usage
+    cost_usd: float | None
+    seconds: float
+
+
 class Scored(_Event):
     """The grader's verdict."""
 
@@ -186,6 +205,8 @@ class Scored(_Event):
     invalid: str | None
     grader_hash: str
     details: dict[str, Any]
+    judgements: list[Judgement] = Field(default_factory=list)
+    """In the order they were asked for."""
     seconds: float
 
 

@@ -74,6 +74,7 @@ class Outcome:
             success=self.scored.success if self.scored else None,
             score=Score(metric=primary.metric, value=primary.value, normalised=primary.normalised) if primary else None,
             metrics=metrics,
+            judgements=self.scored.judgements if self.scored else [],
             invalid=self.scored.invalid if self.scored else None,
             answer=self.answer,
             steps=self.spent.finished,

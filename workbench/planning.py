@@ -16,7 +16,7 @@ from workbench.events import Event
 from workbench.kernels.environments import Environment
 from workbench.kernels.session import SANDBOXES, Sandbox
 from workbench.models.base import Model
-from workbench.models.resolve import resolve
+from workbench.models.resolve import resolve, resolve_judge
 from workbench.observation import Output
 from workbench.storage.store import Store
 from workbench.tasks import availability, registry, staging
@@ -39,6 +39,8 @@ class Plan:
     environment: Environment
     limits: RunLimits
     store: Store
+    judge: Callable[[], Model] | None = None
+    """Makes what a grader asks, once a grading."""
     epoch: int = 1
     listeners: list[Callable[[Event], None]] = field(default_factory=list)
     on_text: Callable[[str], None] | None = None
@@ -61,6 +63,7 @@ class Shared(TypedDict, total=False):
     timeout: float | None
     budget_usd: float | None
     base_url: str | None
+    judge: str | Model | Callable[..., Any] | None
     record: str | Path | None
     store: str | Path | Store | None
     on_event: Callable[[Event], None] | None
@@ -90,6 +93,7 @@ def plan(
     budget_usd: float | None = None,
     epoch: int = 1,
     base_url: str | None = None,
+    judge: str | Model | Callable[..., Any] | None = None,
     record: str | Path | None = None,
     store: str | Path | Store | None = None,
     on_event: Callable[[Event], None] | None = None,
@@ -117,8 +121,10 @@ def plan(
     }.items():
         if value is not None and not value > 0:
             raise UsageError(f"{name} is {value}, and must be more than 0")
-    if lacking := availability.lacking(folder.task):
-        raise TaskError(f"task {folder.task.id} is unavailable here: it needs {'; '.join(lacking)}")
+    judging = resolve_judge(judge)
+    if lacking := availability.lacking(folder.task, judge=judging is not None):
+        hint = "name a model that judges: --judge, or WORKBENCH_JUDGE" if folder.task.needs == ["judge"] else ""
+        raise TaskError(f"task {folder.task.id} is unavailable here: it needs {'; '.join(lacking)}", hint=hint)
     interaction, declared = folder.task.interaction, folder.task.submission
     limits = RunLimits(max_steps or interaction.max_steps, timeout or interaction.max_seconds, max_tokens, budget_usd)
     return Plan(
@@ -137,6 +143,7 @@ def plan(
         staging.environment_of(folder),
         limits,
         store if isinstance(store, Store) else Store(store),
+        judging,
         epoch,
         [on_event] if on_event else [],
         on_text,

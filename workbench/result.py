@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from workbench.errors import Failure
-from workbench.events import BranchedBy, MetricValue, RunStatus
+from workbench.events import BranchedBy, Judgement, MetricValue, RunStatus
 
 
 class Score(BaseModel):
@@ -44,6 +44,8 @@ class RunResult(BaseModel):
     """None where nothing was graded."""
     score: Score | None = None
     metrics: list[MetricValue] = Field(default_factory=list)
+    judgements: list[Judgement] = Field(default_factory=list)
+    """What a judge said, where the grader asked one."""
     invalid: str | None = None
     """Why the submission could not be graded."""
     answer: str | None = None
@@ -69,6 +71,12 @@ class RunResult(BaseModel):
         """``solved``, ``not solved`` or ``not graded``."""
         return "not graded" if self.success is None else "solved" if self.success else "not solved"
 
+    @property
+    def judged(self) -> str:
+        """Who judged, and in how many replies; empty where nobody did."""
+        replies = len(self.judgements)
+        return f"{self.judgements[0].judge}, {replies} repl{'ies' if replies > 1 else 'y'}" if replies else ""
+
     def __repr__(self) -> str:
         score = f", {self.score.metric} {self.score.value:.4g}" if self.score and self.score.value is not None else ""
         steps = f"{self.steps} step{'s' if self.steps != 1 else ''}"
@@ -84,6 +92,7 @@ class RunResult(BaseModel):
             "status": self.status + (f": {self.limit}" if self.limit else ""),
             "verdict": self.verdict + (f" ({self.invalid})" if self.invalid else ""),
             "score": f"{self.score.metric} = {self.score.value:.4g}" if self.score and self.score.value is not None else "",
+            "judged by": self.judged,
             "answer": self.answer or "",
             "error": f"{self.error.kind}: {self.error}" if self.error else "",
             "used": f"{self.steps} steps, {self.tokens} tokens, "

@@ -20,7 +20,7 @@ from workbench._version import __version__
 from workbench.agents.base import LimitReached, World
 from workbench.agents.branch import BranchWorld
 from workbench.errors import Failure, StoreError, classify
-from workbench.events import Event, KernelStarted, Noticed, RunStarted, SubmissionFrozen
+from workbench.events import Event, KernelStarted, Noticed, RunStarted, Scored, SubmissionFrozen
 from workbench.kernels import environments, pool, runtime
 from workbench.kernels.session import KernelSession
 from workbench.outcome import Outcome
@@ -32,6 +32,7 @@ from workbench.tasks.broker import Broker
 from workbench.tasks.folder import TaskFolder
 from workbench.tasks.spec import Task
 from workbench.tasks.staging import Prepared
+from workbench.tasks.submission import Frozen
 
 
 def run(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
@@ -60,6 +61,8 @@ def run(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
         Which repetition this is.
     base_url : str, optional
         Of an OpenAI-compatible server.
+    judge : str, Model or callable, optional
+        Who judges what no program can, where the task's grader asks; named as models are. By default ``WORKBENCH_JUDGE``.
     record : path, optional
         Record the model's traffic in this cassette.
     store : path or Store, optional
@@ -211,7 +214,7 @@ def _attempts(given: Plan, prepared: Prepared, files: Path) -> Callable[[str], A
         root = files / f"attempt-{left}"
         root.mkdir()
         frozen = await asyncio.to_thread(submission.freeze, declared, root, answer, root)
-        verdict = await grading.grade(given.folder, prepared, frozen, given.environment, walled=given.sandbox != "none")
+        verdict = await _verdict(given, prepared, frozen)
         return None if verdict.success else f"the answer is not right: {left + 1} more attempt{'s' if left else ''}"
 
     return attempt
@@ -280,7 +283,12 @@ async def _grade(
         ),
         durable=True,
     )
-    emit(await grading.grade(given.folder, prepared, frozen, given.environment, walled=given.sandbox != "none"), durable=True)
+    emit(await _verdict(given, prepared, frozen), durable=True)
+
+
+async def _verdict(given: Plan, prepared: Prepared, frozen: Frozen) -> Scored:
+    judge = given.judge() if given.judge is not None else None
+    return await grading.grade(given.folder, prepared, frozen, given.environment, judge=judge, walled=given.sandbox != "none")
 
 
 def _handing_in(task: Task) -> str:

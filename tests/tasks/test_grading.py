@@ -25,14 +25,14 @@ from workbench.tasks.metrics import Metric
 from workbench.tasks.staging import Prepared
 from workbench.tasks.submission import Frozen
 
-Judge = Callable[..., Awaitable[Scored]]
+Verdict = Callable[..., Awaitable[Scored]]
 
 REPORT = '{"report": {"metrics": {"m": 1.0}, "invalid": null, "details": {}}}'
 SAYS = "def grade(submission, hidden):\n    return {}\n"
 
 
 @pytest.fixture
-def judge(make_task: MakeTask, minimal: Environment, tmp_path: Path) -> Judge:
+def verdict(make_task: MakeTask, minimal: Environment, tmp_path: Path) -> Verdict:
     """Grade with a grader's source, on the files that were handed in."""
 
     async def give(grader: str, *, submitted: dict[str, str] | None = None, more: str = "", metric: str = METRIC) -> Scored:
@@ -99,26 +99,26 @@ async def test_an_invalid_submission_needs_no_grader(make_task: MakeTask, tmp_pa
 @pytest.mark.walls
 class TestVerdict:
     @pytest.mark.parametrize(("answer", "solved"), [("42", True), ("41", False)])
-    async def test_is_the_graders(self, judge: Judge, answer: str, solved: bool) -> None:
+    async def test_is_the_graders(self, verdict: Verdict, answer: str, solved: bool) -> None:
         grader = """
 def grade(submission, hidden):
     assert (hidden / "secret.txt").read_text() == "the answer"
     right = (submission / "answer.txt").read_text() == "42"
     return {"metrics": {"m": float(right)}, "invalid": None, "details": {"given": (submission / "answer.txt").read_text()}}
 """
-        found = await judge(grader, submitted={"answer.txt": answer})
+        found = await verdict(grader, submitted={"answer.txt": answer})
         assert (found.success, found.metrics[0].value, found.details) == (solved, float(solved), {"given": answer})
         assert (found.grader_hash, found.invalid) == ("hash", None)
 
-    async def test_may_be_that_nothing_could_be_graded(self, judge: Judge) -> None:
-        found = await judge(metrics(metrics={}, invalid="not CSV"))
+    async def test_may_be_that_nothing_could_be_graded(self, verdict: Verdict) -> None:
+        found = await verdict(metrics(metrics={}, invalid="not CSV"))
         assert (found.success, found.invalid, found.metrics[0].value) == (False, "not CSV", 0)
 
-    async def test_may_come_from_another_entry(self, judge: Judge) -> None:
-        found = await judge("def other(submission, hidden): return {'metrics': {'m': 1}}", more="[grader]\nentry = 'grader.py:other'\n")
+    async def test_may_come_from_another_entry(self, verdict: Verdict) -> None:
+        found = await verdict("def other(submission, hidden): return {'metrics': {'m': 1}}", more="[grader]\nentry = 'grader.py:other'\n")
         assert found.success is True
 
-    async def test_does_not_come_from_anything_printed(self, judge: Judge) -> None:
+    async def test_does_not_come_from_anything_printed(self, verdict: Verdict) -> None:
         forged = f"""
 import os, sys
 def grade(submission, hidden):
@@ -130,10 +130,10 @@ def grade(submission, hidden):
     sys.__stdout__.write({REPORT!r} + "\\n"); sys.__stdout__.flush()
     return {{"metrics": {{"m": 0.0}}}}
 """
-        found = await judge(forged)
+        found = await verdict(forged)
         assert (found.success, found.metrics[0].value) == (False, 0)
 
-    async def test_does_not_come_from_a_process_the_grader_starts(self, judge: Judge) -> None:
+    async def test_does_not_come_from_a_process_the_grader_starts(self, verdict: Verdict) -> None:
         grader = f"""
 import subprocess, sys
 CODE = '''
@@ -159,10 +159,10 @@ def grade(submission, hidden):
         subprocess.run([sys.executable, "-c", CODE], close_fds=close)
     return {{"metrics": {{"m": 0.0}}, "details": {{"written": open("/tmp/written").read()}}}}
 """
-        found = await judge(grader)
+        found = await verdict(grader)
         assert (found.success, found.metrics[0].value, found.details) == (False, 0, {"written": "[]"})
 
-    async def test_does_not_come_from_modules_that_were_handed_in(self, judge: Judge) -> None:
+    async def test_does_not_come_from_modules_that_were_handed_in(self, verdict: Verdict) -> None:
         grader = """
 import json, csv, decimal
 def grade(submission, hidden):
@@ -171,16 +171,16 @@ def grade(submission, hidden):
 """
         forged = "raise SystemExit(print('" + REPORT + "'))"
         names = ("json.py", "csv.py", "decimal.py", "sitecustomize.py", "usercustomize.py", "workbench_grading.py", "grader.py")
-        found = await judge(grader, submitted=dict.fromkeys(names, forged))
+        found = await verdict(grader, submitted=dict.fromkeys(names, forged))
         assert found.success is False
 
-    async def test_keeps_its_details_bounded(self, judge: Judge) -> None:
-        found = await judge(metrics(details={"rows": "x" * 100_000}))
+    async def test_keeps_its_details_bounded(self, verdict: Verdict) -> None:
+        found = await verdict(metrics(details={"rows": "x" * 100_000}))
         assert found.details == {"left_out": "details of more than 64 KiB"}
         assert found.success is False
 
-    async def test_keeps_its_reason_bounded(self, judge: Judge) -> None:
-        found = await judge("def grade(submission, hidden): return {'invalid': 'x' * 3_000_000}")
+    async def test_keeps_its_reason_bounded(self, verdict: Verdict) -> None:
+        found = await verdict("def grade(submission, hidden): return {'invalid': 'x' * 3_000_000}")
         assert found.success is False
         assert len(found.invalid or "") < 100_000
 
@@ -189,14 +189,14 @@ def grade(submission, hidden):
         ["{'name': '\\udcff\\ud800'}", "{'\\udcff': 1}", "{'x': float('nan')}", "{'x': 10**400}", "{'x': '\\0'}", "nested(400)"],
         ids=["half a pair", "key", "nan", "big", "nul", "nested"],
     )
-    async def test_can_be_written_down_whatever_its_details_are(self, judge: Judge, details: str) -> None:
+    async def test_can_be_written_down_whatever_its_details_are(self, verdict: Verdict, details: str) -> None:
         grader = f"""
 def nested(depth):
     return {{"x": nested(depth - 1)}} if depth else {{}}
 def grade(submission, hidden):
     return {{"metrics": {{"m": 0.0}}, "details": {details}}}
 """
-        found = await judge(grader)
+        found = await verdict(grader)
         assert found.success is False
         assert json.loads(found.model_dump_json())["details"]
 
@@ -234,25 +234,25 @@ FAULTS = {
 @pytest.mark.walls
 class TestFault:
     @pytest.mark.parametrize(("grader", "said"), FAULTS.values(), ids=FAULTS.keys())
-    async def test_is_a_grader_error_and_no_score(self, judge: Judge, grader: str, said: str) -> None:
+    async def test_is_a_grader_error_and_no_score(self, verdict: Verdict, grader: str, said: str) -> None:
         with pytest.raises(GraderError) as caught:
-            await judge(grader)
+            await verdict(grader)
         assert said in caught.value.message
         failure = classify(caught.value)
         assert failure.kind == "grader"
         assert len(failure.message) < 10_000 and len(failure.hint) < 10_000
 
-    async def test_of_taking_too_long_is_ended(self, judge: Judge) -> None:
+    async def test_of_taking_too_long_is_ended(self, verdict: Verdict) -> None:
         grader = "import threading\ndef grade(submission, hidden): threading.Event().wait()"
         with pytest.raises(GraderError, match=r"data-science/made took longer than 0\.5 s"):
-            await judge(grader, more="[grader]\ntimeout = 0.5\n")
+            await verdict(grader, more="[grader]\ntimeout = 0.5\n")
 
-    async def test_of_taking_all_memory_is_named(self, judge: Judge) -> None:
+    async def test_of_taking_all_memory_is_named(self, verdict: Verdict) -> None:
         grader = "def grade(submission, hidden): return {'metrics': {'m': float(len(bytearray(2**34)) > 0)}}"
         with pytest.raises(GraderError, match=r"MemoryError|memory limit"):
-            await judge(grader)
+            await verdict(grader)
 
-    async def test_of_being_cancelled_leaves_nothing(self, judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_of_being_cancelled_leaves_nothing(self, verdict: Verdict, monkeypatch: pytest.MonkeyPatch) -> None:
         started: list[WalledProcess] = []
         begun = asyncio.Event()
 
@@ -263,7 +263,7 @@ class TestFault:
                 begun.set()
 
         monkeypatch.setattr(grading, "WalledProcess", Process)
-        task = asyncio.create_task(judge("import threading\ndef grade(submission, hidden): threading.Event().wait()"))
+        task = asyncio.create_task(verdict("import threading\ndef grade(submission, hidden): threading.Event().wait()"))
         await begun.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -318,16 +318,16 @@ print(json.dumps(done))
 
 @pytest.mark.walls
 class TestRunSubmitted:
-    async def run(self, judge: Judge, code: str, *, timeout: float = 30, **submitted: str) -> dict[str, Any]:
+    async def run(self, verdict: Verdict, code: str, *, timeout: float = 30, **submitted: str) -> dict[str, Any]:
         files = {"answer.txt": "42", **{name.replace("__", ".").replace("_in_", "/"): text for name, text in submitted.items()}}
-        return (await judge(RUNS.format(code=code, timeout=timeout), submitted=files)).details
+        return (await verdict(RUNS.format(code=code, timeout=timeout), submitted=files)).details
 
-    async def test_imports_from_the_submission_first(self, judge: Judge) -> None:
-        found = await self.run(judge, "import made, sys; print(made.x, __name__, sys.argv)", made__py="x = 'here'")
+    async def test_imports_from_the_submission_first(self, verdict: Verdict) -> None:
+        found = await self.run(verdict, "import made, sys; print(made.x, __name__, sys.argv)", made__py="x = 'here'")
         assert (found["code"], found["out"].strip()) == (0, "here __main__ ['submitted']")
 
-    async def test_can_reach_neither_the_answers_nor_the_grader(self, judge: Judge) -> None:
-        found = await self.run(judge, TRIES)
+    async def test_can_reach_neither_the_answers_nor_the_grader(self, verdict: Verdict) -> None:
+        found = await self.run(verdict, TRIES)
         assert found["code"] == 0, found
         outcome = json.loads(found["out"])
         assert outcome.pop("own") == "done"
@@ -335,26 +335,26 @@ class TestRunSubmitted:
         assert {name for name, what in outcome.items() if what == "done"} == set()
         assert len(outcome) == 13
 
-    async def test_says_how_it_ended(self, judge: Judge) -> None:
-        found = await self.run(judge, "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)")
+    async def test_says_how_it_ended(self, verdict: Verdict) -> None:
+        found = await self.run(verdict, "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)")
         assert (found["code"], found["out"], found["err"]) == (3, "out\n", "err\n")
 
-    async def test_has_bounded_output(self, judge: Judge) -> None:
-        found = await self.run(judge, "import os\nfor d in (1, 2):\n    for _ in range(40): os.write(d, b'x' * 10**5)")
+    async def test_has_bounded_output(self, verdict: Verdict) -> None:
+        found = await self.run(verdict, "import os\nfor d in (1, 2):\n    for _ in range(40): os.write(d, b'x' * 10**5)")
         assert found["sizes"] == [2**20, 2**20]
 
-    async def test_may_print_what_is_no_text(self, judge: Judge) -> None:
-        found = await self.run(judge, "import os; os.write(1, b'\\xff\\xfe ok')")
+    async def test_may_print_what_is_no_text(self, verdict: Verdict) -> None:
+        found = await self.run(verdict, "import os; os.write(1, b'\\xff\\xfe ok')")
         assert found["out"].endswith(" ok")
 
-    async def test_is_killed_after_its_time(self, judge: Judge) -> None:
-        found = await self.run(judge, "import threading; threading.Event().wait()", timeout=0.5)
+    async def test_is_killed_after_its_time(self, verdict: Verdict) -> None:
+        found = await self.run(verdict, "import threading; threading.Event().wait()", timeout=0.5)
         assert found["code"] == -9
 
-    async def test_has_no_input(self, judge: Judge) -> None:
-        assert (await self.run(judge, "print(repr(input()))"))["err"].rstrip().endswith("EOFError: EOF when reading a line")
+    async def test_has_no_input(self, verdict: Verdict) -> None:
+        assert (await self.run(verdict, "print(repr(input()))"))["err"].rstrip().endswith("EOFError: EOF when reading a line")
 
-    async def test_leaves_no_process_behind(self, judge: Judge) -> None:
+    async def test_leaves_no_process_behind(self, verdict: Verdict) -> None:
         # one that is left would take what the next one needs, and see its files
         code = """
 import os, sys, threading
@@ -377,10 +377,10 @@ def grade(submission, hidden):
     code = run_submitted({code!r}, submission=submission, timeout=20).returncode
     return {{"metrics": {{"m": 0.0}}, "details": {{"code": code, "left": len(pids() - before)}}}}
 """
-        found = await judge(grader)
+        found = await verdict(grader)
         assert found.details == {"code": 0, "left": 0}
 
-    async def test_cannot_use_up_what_the_grader_needs(self, judge: Judge) -> None:
+    async def test_cannot_use_up_what_the_grader_needs(self, verdict: Verdict) -> None:
         # a process of a session of its own takes every place there is, and every one that becomes free
         code = """
 import os, threading
@@ -403,4 +403,4 @@ def grade(submission, hidden):
     more = [run_submitted("print('fine')", submission=submission, timeout=20).stdout for _ in range(10)]
     return {{"metrics": {{"m": 0.0}}, "details": {{"more": more}}}}
 """
-        assert (await judge(grader)).details == {"more": ["fine\n"] * 10}
+        assert (await verdict(grader)).details == {"more": ["fine\n"] * 10}

@@ -22,6 +22,9 @@ MaxTokensOption = Annotated[int | None, typer.Option("--max-tokens", help="Most 
 BudgetOption = Annotated[float | None, typer.Option("--budget-usd", help="Most US dollars.")]
 TimeoutOption = Annotated[float | None, typer.Option("--timeout", help="Most seconds of work.")]
 BaseUrlOption = Annotated[str | None, typer.Option("--base-url", help="Of an OpenAI-compatible server; by default WORKBENCH_BASE_URL.")]
+JudgeOption = Annotated[
+    str | None, typer.Option("--judge", help="A model that judges what no program can, where the grader asks; by default WORKBENCH_JUDGE.")
+]
 RecordOption = Annotated[Path | None, typer.Option("--record", help="Record the model's traffic in this cassette.")]
 
 
@@ -39,6 +42,7 @@ def run(
     timeout: TimeoutOption = None,
     epoch: Annotated[int, typer.Option(help="Which repetition this is.")] = 1,
     base_url: BaseUrlOption = None,
+    judge: JudgeOption = None,
     record: RecordOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -57,6 +61,7 @@ def run(
         "timeout": timeout,
         "epoch": epoch,
         "base_url": base_url,
+        "judge": judge,
         "record": record,
         "store": store,
         "on_event": Progress(),
@@ -141,6 +146,8 @@ def show(result: RunResult) -> None:
         output.print(f"  {metric.metric} = {value}" + ("  (primary)" if metric.primary else ""))
     if result.invalid:
         output.print(f"  invalid: {escape(result.invalid)}", soft_wrap=True)
+    if result.judged:
+        output.print(f"  judged by {escape(result.judged)}", soft_wrap=True)
     if result.answer:
         output.print(f"  answer: {escape(result.answer)}", soft_wrap=True)
     if result.error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Annotated, Any
 
@@ -103,9 +104,30 @@ def show(
         output.print(
             f"{score['metric']} = {score['value']}" + (f"  invalid: {escape(score['invalid'])}" if score["invalid"] else ""), soft_wrap=True
         )
+    for judged in record["judgements"]:
+        said = "cannot be read" if judged["scores"] is None else ", ".join(f"{k} {v:g}" for k, v in json.loads(judged["scores"]).items())
+        output.print(f"[dim]judged by {escape(judged['judge'])}, {escape(judged['question'])}: {escape(said)}[/]", soft_wrap=True)
     if run["error_message"]:
         output.print(f"[red]{run['error_kind']}: {escape(run['error_message'])}[/]", soft_wrap=True)
     output.print(f"solved: {run['success']}, {run['steps']} steps, {run['tokens']} tokens")
+
+
+@app.command()
+def agreement(store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """Show how far judges agree with themselves when they are asked the same again."""
+    from workbench.storage.agreement import agreement as found_in
+    from workbench.storage.store import Store
+
+    found = found_in(Store(store))
+    if as_json:
+        print_json([dataclasses.asdict(each) for each in found])
+        return
+    table = Table("judge", "prompt", "question", "score", "items", "replies", "mean", "spread", "exact", "alpha", box=SIMPLE)
+    for each in found:
+        numbers = [f"{each.mean:.3g}", f"{each.spread:.3g}", f"{each.exact:.0%}", "-" if each.alpha is None else f"{each.alpha:.2f}"]
+        named = [escape(each.judge), each.prompt_hash[:12], escape(each.question), escape(each.score)]
+        table.add_row(*named, str(each.items), str(each.replies), *numbers)
+    output.print(table if found else "nothing was judged more than once")
 
 
 def load(store: Any, run_id: str) -> dict[str, Any]:
@@ -127,6 +149,7 @@ def load(store: Any, run_id: str) -> dict[str, Any]:
         "actions": "step, position",
         "observations": "step, position",
         "scores": "metric",
+        "judgements": "position",
     }.items():
         record[table] = store.rows(f"SELECT * FROM {table} WHERE run_id = ? ORDER BY {order}", of)  # noqa: S608 - names are ours
     seen = {(row["step"], row["position"]): row for row in record["observations"]}

@@ -51,6 +51,33 @@ def resolve(
     return Recorder(model, record)
 
 
+def resolve_judge(given: str | Model | Callable[..., Any] | None) -> Callable[[], Model] | None:
+    """Return what makes the judge for one grading; None where there is none.
+
+    Parameters
+    ----------
+    given : str, Model, callable or None
+        ``cassette:FILE``, ``function:MODULE:NAME`` or any litellm model string, served at ``WORKBENCH_JUDGE_BASE_URL`` where that
+        is set; None takes ``WORKBENCH_JUDGE``, and an empty text is no judge. A cassette is played from its beginning each time.
+
+    Raises
+    ------
+    UsageError
+        If the words make no sense.
+    """
+    given = given if given is not None else os.environ.get("WORKBENCH_JUDGE")
+    if given is None or given == "":
+        return None
+    if isinstance(given, str) and given.partition(":")[0] in ("oracle", "nop", "baseline", "cheat"):
+        raise UsageError(f"{given!r} cannot judge: it plays at tasks", hint="name a model, cassette:FILE or function:MODULE:NAME")
+
+    def make() -> Model:
+        return _named(given, os.environ.get("WORKBENCH_JUDGE_BASE_URL") or None)
+
+    make()
+    return make
+
+
 def _resolve(
     given: str | Model | Callable[..., Any] | None,
     solution: Callable[[], tuple[list[str], str | None]],
@@ -78,17 +105,24 @@ def _resolve(
                 return recipe()
             case "cheat":
                 return scripted.cheat(rest, submission_path)
-            case "cassette":
-                from workbench.models.cassette import Cassette
+    return _named(given, base_url or os.environ.get("WORKBENCH_BASE_URL") or None)
 
-                return Cassette(Path(rest).expanduser())
-            case "function":
-                from workbench.models.function import FunctionModel, load_function
 
-                return FunctionModel(load_function(rest), given)
+def _named(given: str | Model | Callable[..., Any], base_url: str | None) -> Model:
+    """Return a model that is not played from a task."""
+    if isinstance(given, str):
+        kind, _, rest = given.partition(":")
+        if kind == "cassette":
+            from workbench.models.cassette import Cassette
+
+            return Cassette(Path(rest).expanduser())
+        if kind == "function":
+            from workbench.models.function import FunctionModel, load_function
+
+            return FunctionModel(load_function(rest), given)
         from workbench.models.litellm import LiteLLMModel
 
-        return LiteLLMModel(given, base_url=base_url or os.environ.get("WORKBENCH_BASE_URL") or None)
+        return LiteLLMModel(given, base_url=base_url)
     if isinstance(given, Model):
         return given
     if callable(given):

@@ -63,6 +63,7 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @argument("action", choices=["run", "list", "show"], help="what to do")
     @argument("task", nargs="?", help="a task's id")
     @_options
+    @argument("--judge", help="a model that judges what no program can, where the grader asks; by default WORKBENCH_JUDGE")
     @argument("--variant", action="append", default=[], help="AXIS=VALUE of the task's prompt; may be given again")
     @line_magic
     def task(self, line: str) -> Any:

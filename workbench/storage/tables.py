@@ -112,7 +112,7 @@ class Rows:
             self.blobs.append((data["artifact"], "application/x-tar"))
 
     def scored(self, run_id: str, at: str, data: Row) -> None:
-        """A row a metric."""
+        """A row a metric, and one a reply of a judge."""
         for metric in data["metrics"]:
             row = {
                 "metric": metric["metric"],
@@ -121,6 +121,10 @@ class Rows:
             }
             shared = {key: data[key] for key in ("invalid", "grader_hash", "details")}
             self._insert("scores", run_id=run_id, recorded_at=at, **row, **shared)
+        # journals from before there were judges do not say it
+        for position, judgement in enumerate(data.get("judgements", [])):
+            own = {key: value for key, value in judgement.items() if key != "usage"}
+            self._insert("judgements", run_id=run_id, position=position, recorded_at=at, **own, **judgement["usage"])
 
     def run_finished(self, run_id: str, at: str, data: Row) -> None:
         """The end of a run, set in its row."""

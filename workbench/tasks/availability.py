@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
+
 from workbench.kernels.view import gpus
 from workbench.tasks.spec import Task
 
 
-def lacking(task: Task) -> list[str]:
+def lacking(task: Task, *, judge: bool | None = None) -> list[str]:
     """Return what ``task`` needs and this machine does not have; empty where it can be run.
 
     A task that lacks anything is listed as unavailable, and never scored.
+
+    Parameters
+    ----------
+    task : Task
+        The task.
+    judge : bool, optional
+        Whether there is a judge; by default whether ``WORKBENCH_JUDGE`` names one.
 
     Examples
     --------
@@ -17,5 +26,6 @@ def lacking(task: Task) -> list[str]:
     >>> lacking(find("refactoring/mistune-rename-escape").task)
     []
     """
-    unmet = [need for need in task.prepare.needs if need != "gpu" or not gpus()]
+    there = {"gpu": lambda: bool(gpus()), "judge": lambda: bool(os.environ.get("WORKBENCH_JUDGE")) if judge is None else judge}
+    unmet = [need for need in task.needs if need not in there or not there[need]()]
     return [", ".join(unmet) + (f" ({task.prepare.why})" if task.prepare.why else "")] if unmet else []

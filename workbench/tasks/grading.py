@@ -3,12 +3,14 @@
 A grader is a function ``grade(submission: Path, hidden: Path) -> dict`` in the task's hidden folder. ``submission``
 holds the submitted files at their workspace-relative paths. The result is
 ``{"metrics": {name: number, ...}, "invalid": None or a reason, "details": {...}}``. A grader that must run submitted
-code does so with ``workbench_grading.run_submitted``, which confines it further.
+code does so with ``workbench_grading.run_submitted``, which confines it further. One that asks a judge does so on the
+same channel, before its verdict.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 import secrets
@@ -29,14 +31,18 @@ from workbench.kernels import runtime, walls
 from workbench.kernels.environments import Environment
 from workbench.kernels.process import WalledProcess
 from workbench.kernels.view import INSIDE, Mount, View
+from workbench.models.base import Model
 from workbench.tasks import submission
 from workbench.tasks.folder import TaskFolder
+from workbench.tasks.judging import Judge
 from workbench.tasks.metrics import Metric
 from workbench.tasks.staging import Prepared, limits_of
 from workbench.tasks.submission import Frozen
 
 _MOST_DETAILS = 64 * 1024
 _MOST_REASON = 4000
+_ASKS = b'{"ask":'
+"""How a line begins that is a question to the judge."""
 
 
 class Report(BaseModel):
@@ -49,8 +55,36 @@ class Report(BaseModel):
     details: dict[str, Any] = Field(default_factory=dict)
 
 
-async def grade(folder: TaskFolder, prepared: Prepared, frozen: Frozen, environment: Environment, *, walled: bool = True) -> Scored:
-    """Return the verdict on ``frozen``; ``walled`` is False only under sandbox ``none``.
+class _Answer(BaseModel):
+    """A grader's last line: its report, and what it has read from each reply of the judge."""
+
+    report: Report
+    scores: list[dict[str, float] | None] = Field(default_factory=list)
+
+
+async def grade(
+    folder: TaskFolder,
+    prepared: Prepared,
+    frozen: Frozen,
+    environment: Environment,
+    *,
+    judge: Model | None = None,
+    walled: bool = True,
+) -> Scored:
+    """Return the verdict on ``frozen``.
+
+    Parameters
+    ----------
+    folder, prepared
+        The task.
+    frozen : Frozen
+        What was handed in.
+    environment : Environment
+        Where the grader runs.
+    judge : Model, optional
+        Who answers what the grader asks. Without one, metrics that a judge gives have no value.
+    walled : bool
+        False only under sandbox ``none``.
 
     Raises
     ------
@@ -58,8 +92,10 @@ async def grade(folder: TaskFolder, prepared: Prepared, frozen: Frozen, environm
         If the grader crashes, takes too long or answers nonsense. That is never a score.
     """
     started = time.monotonic()
-    report = Report(invalid=frozen.invalid) if frozen.invalid else await _ask(folder, prepared, frozen, environment, walled)
-    metrics = [score(metric, report, prepared.baselines) for metric in folder.task.metrics]
+    asked = Judge(judge) if judge is not None else None
+    answer = await _ask(folder, prepared, frozen, environment, asked, walled)
+    report = answer.report
+    metrics = [score(metric, report, prepared.baselines, judged=asked is not None) for metric in folder.task.metrics]
     success = next(metric.success for metric in metrics if metric.primary)
     assert success is not None, "a primary metric has a success rule"
     return Scored(
@@ -68,6 +104,7 @@ async def grade(folder: TaskFolder, prepared: Prepared, frozen: Frozen, environm
         invalid=report.invalid,
         grader_hash=prepared.grader_hash,
         details=report.details,
+        judgements=asked.read(answer.scores) if asked is not None else [],
         seconds=time.monotonic() - started,
     )
 
@@ -90,7 +127,7 @@ async def measure(folder: TaskFolder, prepared: Prepared, environment: Environme
             scratch = runtime.folder(f"b-{secrets.token_hex(4)}")
             try:
                 frozen = await asyncio.to_thread(submission.freeze, declared, prepared.workspace, None, scratch, prepared.workspace)
-                report = Report(invalid=frozen.invalid) if frozen.invalid else await _ask(folder, prepared, frozen, environment, walled)
+                report = (await _ask(folder, prepared, frozen, environment, None, walled)).report
             finally:
                 await asyncio.to_thread(shutil.rmtree, scratch, True)
             made = kept.with_suffix(".new")
@@ -99,8 +136,10 @@ async def measure(folder: TaskFolder, prepared: Prepared, environment: Environme
     return replace(prepared, baselines=json.loads(kept.read_text()))
 
 
-def score(metric: Metric, report: Report, measured: Mapping[str, float] = MappingProxyType({})) -> MetricValue:
+def score(metric: Metric, report: Report, measured: Mapping[str, float] = MappingProxyType({}), *, judged: bool = True) -> MetricValue:
     """Return one metric of a report by the task's own rules, with the baselines that were measured here.
+
+    Where there is no judge (``judged`` is False), a metric that one gives has no value.
 
     Raises
     ------
@@ -113,6 +152,8 @@ def score(metric: Metric, report: Report, measured: Mapping[str, float] = Mappin
             metric=metric.name, primary=metric.primary, value=worst, normalised=None, success=False if metric.success else None
         )
     value = report.metrics.get(metric.name)
+    if value is None and metric.by == "judge" and not judged:
+        return MetricValue(metric=metric.name, primary=metric.primary, value=None, normalised=None, success=None)
     low, high = metric.range
     if value is None or not math.isfinite(value) or not low <= value <= high:
         raise GraderError(
@@ -127,7 +168,11 @@ def score(metric: Metric, report: Report, measured: Mapping[str, float] = Mappin
     )
 
 
-async def _ask(folder: TaskFolder, prepared: Prepared, frozen: Frozen, environment: Environment, walled: bool) -> Report:
+async def _ask(
+    folder: TaskFolder, prepared: Prepared, frozen: Frozen, environment: Environment, judge: Judge | None, walled: bool
+) -> _Answer:
+    if frozen.invalid:
+        return _Answer(report=Report(invalid=frozen.invalid))
     task = folder.task
     limits = limits_of(task, environment)
     scratch = runtime.folder(f"g-{secrets.token_hex(4)}")
@@ -135,14 +180,13 @@ async def _ask(folder: TaskFolder, prepared: Prepared, frozen: Frozen, environme
     try:
         mounts = [Mount(prepared.hidden, "/grading/hidden"), Mount(frozen.root, "/grading/submission")]
         view = View(environment, mounts)
-        how = task.grader.model_dump_json(include={"kind", "entry", "options"})
+        how = json.dumps({**task.grader.model_dump(include={"kind", "entry", "options"}), "judge": judge is not None})
         arguments = ["/grading/hidden", "/grading/submission", how]
         enclosure = await asyncio.to_thread(walls.enclose, INSIDE / "grade.py", arguments, view, limits, scratch, walled=walled)
-        process = WalledProcess(enclosure, limits)
+        process = WalledProcess(enclosure, limits, listens=judge is not None)
         try:
             await process.start()
-            async with asyncio.timeout(task.grader.timeout):
-                line = await process.stdout.readline()
+            line = await _listen(process, task.grader.timeout, judge)
         except TimeoutError:
             raise GraderError(f"the grader of {task.id} took longer than {task.grader.timeout:g} s") from None
         except ValueError:
@@ -156,19 +200,37 @@ async def _ask(folder: TaskFolder, prepared: Prepared, frozen: Frozen, environme
         await asyncio.to_thread(shutil.rmtree, scratch, True)
 
 
-def _parse(task: str, line: bytes, process: WalledProcess) -> Report:
+async def _listen(process: WalledProcess, seconds: float, judge: Judge | None) -> bytes:
+    """Return the grader's last line; until then the judge answers what it asks, in time that is not the grader's."""
+    left = seconds
+    while True:
+        began = time.monotonic()
+        async with asyncio.timeout(left):
+            line = await process.stdout.readline()
+        left -= time.monotonic() - began
+        if judge is None or not line.startswith(_ASKS):
+            return line
+        reply = await judge.answer(json.loads(line)["ask"])
+        # a grader that has died meanwhile has no last line, which says so
+        with contextlib.suppress(ConnectionError):
+            process.stdin.write(json.dumps({"reply": reply}).encode() + b"\n")
+            await process.stdin.drain()
+
+
+def _parse(task: str, line: bytes, process: WalledProcess) -> _Answer:
     if not line:
         raise GraderError(f"the grader of {task} died: {process.why_dead()}")
     try:
-        answer = json.loads(line)
+        said = json.loads(line)
     except ValueError:
         raise GraderError(f"the grader of {task} died in the middle of its answer: {process.why_dead()}") from None
-    if "error" in answer:
-        raise GraderError(f"the grader of {task} failed: {answer['error'].strip().splitlines()[-1][:1000]}", hint=answer["error"][-1500:])
+    if "error" in said:
+        raise GraderError(f"the grader of {task} failed: {said['error'].strip().splitlines()[-1][:1000]}", hint=said["error"][-1500:])
     try:
-        report = Report.model_validate(answer["report"])
+        answer = _Answer.model_validate(said)
     except ValidationError as error:
         raise GraderError(f"the grader of {task} answered nonsense: {str(error)[:1000]}") from None
+    report = answer.report
     if report.invalid is not None:
         report.invalid = report.invalid[:_MOST_REASON]
     if len(json.dumps(report.details)) > _MOST_DETAILS:
@@ -178,4 +240,4 @@ def _parse(task: str, line: bytes, process: WalledProcess) -> Report:
     except PydanticSerializationError as error:
         # nested too deeply for any reader, or half a surrogate pair
         report.details = {"left_out": f"details that cannot be written down: {error}"}
-    return report
+    return answer

@@ -48,6 +48,8 @@ class Metric(Table):
 
     name: str
     primary: bool = False
+    by: Literal["program", "judge"] = "program"
+    """Who gives it: a program, or a model that the grader asks."""
     direction: Literal["min", "max"] = "max"
     range: tuple[float, float] = (-math.inf, math.inf)
     invalid: float | None = None
@@ -72,6 +74,8 @@ class Metric(Table):
             raise ValueError(f"metric {self.name!r}: relative_improvement_gt needs a baseline")
         if relative and self.baseline is not None and self.baseline.value == 0:
             raise ValueError(f"metric {self.name!r}: relative_improvement_gt needs a baseline other than 0")
+        if self.by == "judge" and self.baseline is not None and self.baseline.measure is not None:
+            raise ValueError(f"metric {self.name!r}: what a judge says of the untouched workspace is not measured; give a value")
         if self.normalise == "baseline_to_one" and (self.baseline is None or self.best is None):
             raise ValueError(f"metric {self.name!r}: baseline_to_one needs a baseline and best")
         if self.normalise == "baseline_to_one" and self.baseline is not None and self.best == self.baseline.value:

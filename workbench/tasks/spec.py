@@ -201,10 +201,10 @@ class Submission(Table):
 class Grader(Table):
     """Who says how good a submission is."""
 
-    kind: Literal["python", "unittest", "match", "mcq"] = "python"
+    kind: Literal["python", "unittest", "match", "mcq", "episode", "medal", "judge"] = "python"
     """``python`` is a function of the task's own; the others are ready-made and take ``options``."""
     entry: str = "grader.py:grade"
-    """For ``python``, ``FILE:FUNCTION`` in the hidden folder; see :mod:`workbench.tasks.grading` for the contract."""
+    """For ``python`` and ``medal``, ``FILE:FUNCTION`` in the hidden folder; see :mod:`workbench.tasks.grading` for the contract."""
     options: dict[str, Any] = Field(default_factory=dict)
     """What a ready-made grader is told; see ``workbench_grading``."""
     copy_: list[Copy] = Field(default_factory=list, alias="copy")
@@ -269,6 +269,10 @@ class Task(Table):
             raise ValueError("exactly one [[metric]] must have primary = true")
         elif self.primary.success is None:
             raise ValueError("the primary metric needs a [metric.success]")
+        elif self.primary.by == "judge" and (better := [each.name for each in self.metrics if each.by == "program" and each.success]):
+            raise ValueError(f"a judge's metric is not primary where a program can say what is solved: {', '.join(better)}")
+        if self.grader.kind == "judge" and any(metric.by == "program" for metric in self.metrics):
+            raise ValueError("the metrics of grader.kind = 'judge' are a judge's: by = 'judge'")
         if len({metric.name for metric in self.metrics}) != len(self.metrics):
             raise ValueError("two metrics have the same name")
         return self
@@ -277,6 +281,12 @@ class Task(Table):
     def primary(self) -> Metric:
         """The metric that decides success."""
         return next(metric for metric in self.metrics if metric.primary)
+
+    @property
+    def needs(self) -> list[str]:
+        """What must be there for the task to be run and graded."""
+        judged = self.submission is not None and self.primary.by == "judge" and "judge" not in self.prepare.needs
+        return [*self.prepare.needs, *(["judge"] if judged else [])]
 
     @property
     def variants(self) -> list[dict[str, str]]:

@@ -32,6 +32,16 @@ def match(inside: Inside) -> ModuleType:
 
 
 @pytest.fixture(scope="module")
+def medal(inside: Inside) -> ModuleType:
+    return inside("workbench_grading.kinds.medal_")
+
+
+@pytest.fixture(scope="module")
+def episode(inside: Inside) -> ModuleType:
+    return inside("workbench_grading.kinds.episode_")
+
+
+@pytest.fixture(scope="module")
 def kind(inside: Inside) -> ModuleType:
     return inside("workbench_grading.kinds.unittest_")
 
@@ -149,3 +159,53 @@ class TestFile(unittest.TestCase):
                 kind.grade(submission, hidden, tests="tests.py", cwd=cwd)
         with pytest.raises(RuntimeError, match="has no test cases"):
             kind.grade(submission, hidden, tests="tests.py")
+
+
+class TestMedal:
+    def graded(self, medal: ModuleType, place: tuple[Path, Path], teams: list[float], score: float) -> dict[str, float]:
+        submission, hidden = place
+        (hidden / "leaderboard.csv").write_text("team,score\n" + "".join(f"t,{team}\n" for team in teams))
+        report = medal.grade(submission, hidden, score=lambda *_: {"metrics": {"score": score}, "invalid": None, "details": {}})
+        found: dict[str, float] = report["metrics"]
+        return found
+
+    # table 1 of arXiv 2410.07095
+    @pytest.mark.parametrize(
+        ("teams", "places"), [(10, (1, 2, 4)), (99, (9, 19, 39)), (100, (10, 20, 40)), (500, (11, 50, 100)), (2000, (14, 100, 200))]
+    )
+    def test_the_last_place_that_wins_a_medal_wins_it(
+        self, medal: ModuleType, place: tuple[Path, Path], teams: int, places: tuple[int, int, int]
+    ) -> None:
+        board = [1.0 - position / teams for position in range(teams)]
+        for won, last in zip((3.0, 2.0, 1.0), places, strict=True):
+            assert self.graded(medal, place, board, board[last - 1])["medal"] == won
+            assert self.graded(medal, place, board, board[last - 1] - 1e-9)["medal"] == won - 1
+
+    def test_where_less_is_better_the_board_says_so(self, medal: ModuleType, place: tuple[Path, Path]) -> None:
+        found = self.graded(medal, place, [0.1, 0.2, 0.3], 0.05)
+        assert found == {"score": 0.05, "medal": 3.0, "above_median": 1.0}
+        assert self.graded(medal, place, [0.1, 0.2, 0.3], 0.4) == {"score": 0.4, "medal": 0.0, "above_median": 0.0}
+
+    def test_the_median_itself_is_not_above_it(self, medal: ModuleType, place: tuple[Path, Path]) -> None:
+        assert self.graded(medal, place, [3.0, 2.0, 1.0], 2.0)["above_median"] == 0.0
+
+    def test_what_is_invalid_wins_nothing(self, medal: ModuleType, place: tuple[Path, Path]) -> None:
+        submission, hidden = place
+        (hidden / "leaderboard.csv").write_text("score\n1\n0\n")
+        assert medal.grade(submission, hidden, score=lambda *_: {"invalid": "empty"}) == {"invalid": "empty"}
+
+
+class TestEpisode:
+    CALLS = ({"tool": "step", "result": {"reward": 1.5}}, {"tool": "step", "error": "no"}, {"tool": "step", "result": {"reward": 0.5}})
+
+    @pytest.mark.parametrize(("how", "reward"), [("sum", 2.0), ("last", 0.5), ("max", 1.5), ("mean", 1.0)])
+    def test_takes_what_the_environment_gave(self, episode: ModuleType, place: tuple[Path, Path], how: str, reward: float) -> None:
+        submission, hidden = place
+        (submission / "episode.json").write_text(json.dumps({"calls": self.CALLS, "queries": 3, "answer": "done"}))
+        assert episode.grade(submission, hidden, how=how)["metrics"] == {"reward": reward, "queries": 3.0}
+
+    def test_an_episode_without_any_has_none(self, episode: ModuleType, place: tuple[Path, Path]) -> None:
+        submission, hidden = place
+        calls = [{"tool": "look", "result": {"reward": True}}, {"tool": "look", "result": "7"}]
+        (submission / "episode.json").write_text(json.dumps({"calls": calls, "queries": 2, "answer": ""}))
+        assert episode.grade(submission, hidden)["metrics"] == {"reward": 0.0, "queries": 2.0}

@@ -1,7 +1,8 @@
 """Call a task's grader and say what it said, on a channel that nothing it prints or starts can reach.
 
-Started by ``launch.py`` as ``grade.py HIDDEN SUBMISSION HOW``; HOW is the kind of grader, its entry and its options, as
-JSON. It never imports workbench.
+Started by ``launch.py`` as ``grade.py HIDDEN SUBMISSION HOW``; HOW is the kind of grader, its entry, its options and
+whether there is a judge, as JSON. Where there is one, lines that ask it go out before the report, and its replies come in.
+It never imports workbench.
 """
 
 import ctypes
@@ -18,11 +19,19 @@ PR_SET_DUMPABLE = 4
 
 
 def load(hidden: Path, how: dict) -> "Callable[[Path, Path], dict]":
-    """Return the function that grades: ``FILE:FUNCTION`` of the hidden folder, or a ready-made one with its options."""
-    if how["kind"] != "python":
-        ready = importlib.import_module(f"workbench_grading.kinds.{how['kind']}_")
-        return functools.partial(ready.grade, **how["options"])
-    file, _, function = how["entry"].partition(":")
+    """Return the function that grades: the task's own, or a ready-made one with its options."""
+    if how["kind"] == "python":
+        return entry(hidden, how["entry"])
+    options = dict(how["options"])
+    if how["kind"] == "medal":
+        options["score"] = entry(hidden, how["entry"])
+    ready = importlib.import_module(f"workbench_grading.kinds.{how['kind']}_")
+    return functools.partial(ready.grade, **options)
+
+
+def entry(hidden: Path, named: str) -> "Callable[[Path, Path], dict]":
+    """Return the function that ``FILE:FUNCTION`` names."""
+    file, _, function = named.partition(":")
     spec = importlib.util.spec_from_file_location("grader", hidden / file)
     module = importlib.util.module_from_spec(spec)
     sys.modules["grader"] = module
@@ -43,13 +52,17 @@ def main() -> None:
     sys.dont_write_bytecode = True
     try:
         import workbench_grading
+        from workbench_grading import judging
 
-        grade = load(hidden, json.loads(sys.argv[3]))
+        how = json.loads(sys.argv[3])
+        if how["judge"]:
+            judging.connect(channel)
+        grade = load(hidden, how)
         try:
             report = grade(submission, hidden)
         except workbench_grading.Invalid as reason:
             report = {"invalid": str(reason) or "it cannot be graded"}
-        line = json.dumps({"report": report}, allow_nan=True)
+        line = json.dumps({"report": report, "scores": judging.scores()}, allow_nan=True)
     except BaseException:
         # whatever the grader does, the host must hear of it
         line = json.dumps({"error": traceback.format_exc()[-4000:]})

@@ -2,6 +2,22 @@
 
 from workbench_grading.calling import Failed, submitted
 from workbench_grading.confined import run_submitted
+from workbench_grading.judging import ask_judge, judge_is_there, last_object, rubric
 from workbench_grading.reading import Invalid, number, predictions, read_bytes, read_json, read_table, read_text
 
-__all__ = ["Failed", "Invalid", "number", "predictions", "read_bytes", "read_json", "read_table", "read_text", "run_submitted", "submitted"]
+__all__ = [
+    "Failed",
+    "Invalid",
+    "ask_judge",
+    "judge_is_there",
+    "last_object",
+    "number",
+    "predictions",
+    "read_bytes",
+    "read_json",
+    "read_table",
+    "read_text",
+    "rubric",
+    "run_submitted",
+    "submitted",
+]
