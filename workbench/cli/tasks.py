@@ -18,6 +18,11 @@ from workbench.cli.run import JsonOption, StoreOption, parse_variant
 if TYPE_CHECKING:
     from workbench.checks import TaskCheck
 
+NOT_COMPARABLE = (
+    "Not directly comparable: published figures were measured with other agents, prompts, limits and machines, some on other tasks. "
+    "Each says its setting."
+)
+
 app = typer.Typer(help="The tasks that can be run.", no_args_is_help=True)
 
 
@@ -105,6 +110,43 @@ def import_(
     for reason, ids in report.unavailable.items():
         output.print(f"  [yellow]{len(ids)} unavailable: {escape(reason)}[/]", soft_wrap=True)
         output.print(f"    {', '.join(ids)}")
+
+
+@app.command()
+def published(
+    suite: Annotated[str, typer.Argument(help="Which published benchmark.")], store: StoreOption = None, as_json: JsonOption = False
+) -> None:
+    """Show the published figures of a benchmark with their sources, and your own runs of it beside them."""
+    from workbench.storage.store import Store
+    from workbench.tasks import published as figures
+    from workbench.tasks import suites
+
+    theirs, yours, of = figures.published(suite), figures.own(Store(store), suite), suites.size(suite)
+    if as_json:
+        print_json(
+            {
+                "suite": suite,
+                "tasks": of,
+                "published": [each.model_dump(mode="json") for each in theirs],
+                "own": list(map(dataclasses.asdict, yours)),
+            }
+        )
+        return
+    table = Table(
+        "model", "agent", "figure", Column("setting", overflow="fold"), "source", title="published", title_justify="left", box=SIMPLE
+    )
+    for each in theirs:
+        error = "" if each.error is None else f" ± {each.error:g}" + (f" ({each.error_kind})" if each.error_kind else "")
+        figure = f"{each.metric} {each.value:g} {each.unit}{error}"
+        table.add_row(*map(escape, (each.model, each.agent or "-", figure, each.setting, f"{each.source}, {each.date}")))
+    output.print(table)
+    mine = Table("model", "agent", "variant", "tasks", "runs", "solved", title="yours", title_justify="left", box=SIMPLE)
+    for row in yours:
+        mine.add_row(
+            escape(row.model), escape(row.agent), escape(row.variant), f"{row.tasks} of {of or '?'}", str(row.runs), f"{row.solved:.1%}"
+        )
+    output.print(mine if yours else f"you have no graded run of {suite}")
+    output.print(f"[yellow]{NOT_COMPARABLE}[/]", soft_wrap=True)
 
 
 @app.command()

@@ -160,3 +160,9 @@ def load(suite: str) -> list[Imported]:
     if not record.path.exists():
         raise TaskError(f"{record.path}, the checkout of {suite}, is gone", hint=f"workbench tasks import {suite} PATH")
     return importer(suite).tasks(Checkout(record.path))
+
+
+def size(suite: str) -> int | None:
+    """Return how many tasks a suite has; None where it is not imported, or its checkout is gone."""
+    record = recorded().get(suite)
+    return len(load(suite)) if record is not None and record.path.exists() else None
