@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
 from tests.tasks.conftest import MakeTask
+from workbench import paths
 from workbench.errors import TaskError
 from workbench.tasks import find, load_all
 from workbench.tasks.registry import roots
@@ -106,3 +108,11 @@ def test_a_broken_task_is_no_hindrance_to_finding_another(make_task: MakeTask, t
     assert find("data-science/whole").task.id == "data-science/whole"
     with pytest.raises(TaskError, match="schema: Input should be 1"):
         find("data-science/broken")
+
+
+def test_a_suite_whose_checkout_is_gone_is_left_out_and_the_others_stay(tmp_path: Path) -> None:
+    record = {"path": str(tmp_path / "gone"), "commit": None, "imported": "2026-01-01T00:00:00Z"}
+    paths.suites().write_text(json.dumps({"mbpp": record}))
+    with pytest.warns(UserWarning, match="the tasks of mbpp are left out: .*gone"):
+        found = load_all()
+    assert {folder.task.suite for folder in found} == {"builtin"}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import warnings
 from pathlib import Path
 
 from workbench import paths
-from workbench.errors import TaskError
+from workbench.errors import TaskError, WorkbenchError
 from workbench.tasks import suites
 from workbench.tasks.folder import TaskFolder
 from workbench.tasks.spec import NAME
@@ -23,6 +24,8 @@ def roots() -> list[Path]:
 def load_all() -> list[TaskFolder]:
     """Return every task, in order of id: the built-in ones, yours, and those of the suites you have imported.
 
+    A suite that cannot be read any more, as where its checkout is gone, is left out with a warning.
+
     Examples
     --------
     >>> sorted({folder.task.family for folder in load_all() if folder.task.suite == "builtin"})
@@ -30,7 +33,10 @@ def load_all() -> list[TaskFolder]:
     """
     found: dict[str, TaskFolder] = {folder.task.id: folder for folder in load_folders()}
     for suite in suites.recorded():
-        found |= {imported.task.id: imported for imported in suites.load(suite)}
+        try:
+            found |= {imported.task.id: imported for imported in suites.load(suite)}
+        except WorkbenchError as error:
+            warnings.warn(f"the tasks of {suite} are left out: {error}", stacklevel=2)
     return [found[name] for name in sorted(found)]
 
 
