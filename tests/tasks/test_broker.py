@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.tasks.conftest import MakeTask
-from workbench import checks, runner
+from workbench import branches, checks, runner
 from workbench.errors import TaskError
 from workbench.models.scripted import Scripted
 from workbench.result import RunResult
@@ -165,6 +165,17 @@ print(os.path.exists("/grading"), experiment.__closure__[0].cell_contents)
     assert result.error is None
     assert "GOLD False" in heard and "False experiment" in heard
     assert "{'y': 5, 'number': 1}" in heard
+
+
+def test_a_branch_asks_a_fresh_environment_what_its_parent_had_asked(lab: TaskFolder, store_path: Path) -> None:
+    cells = ["first = experiment(0)", "second = experiment(1)", "print(first['number'], second['number'])"]
+    short = runner.run(lab, model=Scripted("short", cells[:2]), max_steps=2, store=store_path)
+    branch = branches.branch(
+        short.run_id, 1, model=Scripted("other", [*cells[1:], "third = experiment(2)"], "3, 2"), task=lab, store=store_path
+    )
+    assert (branch.success, branch.parent_step, branch.diverged_steps) == (True, 1, [])
+    rows = Store(store_path).rows("SELECT details FROM scores WHERE run_id = ?", [branch.run_id])
+    assert json.loads(rows[0]["details"]) == {"queries": 3}
 
 
 def test_tools_that_die_are_nobodys_score(play) -> None:  # type: ignore[no-untyped-def]
