@@ -159,23 +159,28 @@ class TestAbsorb:
         assert store.rows("SELECT status FROM runs WHERE run_id = 'good'") == [{"status": "completed"}]
 
 
+TEMPLATE = "run-000000"
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The journal of a whole run."""
+    store = Store(tmp_path_factory.mktemp("written") / "runs.duckdb")
+    with store.journal(TEMPLATE) as journal:
+        for number, event in enumerate(
+            [run_started(), *a_step(1), *a_step(2), Noticed(kind="x", message="é\0"), *a_step(3), run_finished()]
+        ):
+            journal.write(event.model_copy(update={"at": HERE + timedelta(seconds=number)}))
+    return journal.path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """One store for many examples."""
+    return Store(tmp_path_factory.mktemp("store") / "runs.duckdb")
+
+
 class TestKilled:
-    TEMPLATE = "run-000000"
-
-    @pytest.fixture(scope="class")
-    def written(self, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-        store = Store(tmp_path_factory.mktemp("written") / "runs.duckdb")
-        with store.journal(self.TEMPLATE) as journal:
-            for number, event in enumerate(
-                [run_started(), *a_step(1), *a_step(2), Noticed(kind="x", message="é\0"), *a_step(3), run_finished()]
-            ):
-                journal.write(event.model_copy(update={"at": HERE + timedelta(seconds=number)}))
-        return journal.path.read_bytes()
-
-    @pytest.fixture(scope="class")
-    def shared(self, tmp_path_factory: pytest.TempPathFactory) -> Store:
-        return Store(tmp_path_factory.mktemp("store") / "runs.duckdb")
-
     @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
     @given(data=st.data())
     def test_at_any_byte_keeps_exactly_the_complete_lines(self, shared: Store, written: bytes, data: st.DataObject) -> None:
@@ -183,7 +188,7 @@ class TestKilled:
         run = f"run-{next(fresh):06}"
         shared.journals.mkdir(exist_ok=True)
         path = shared.journals / f"{run}.jsonl"
-        whole = written.replace(self.TEMPLATE.encode(), run.encode())
+        whole = written.replace(TEMPLATE.encode(), run.encode())
         path.write_bytes(whole[:cut])
         expected = [json.loads(line) for line in whole[:cut].split(b"\n")[:-1]]
         ended = any(event["event"] == "run_finished" for event in expected)
