@@ -234,3 +234,28 @@ def test_a_task_that_needs_what_is_not_here_is_unavailable_and_never_scored(tmp_
     done = workbench("run", folder, "--model", "oracle", "--store", store_path)
     assert done.returncode == 2 and "unavailable here: it needs kaggle, gpu" in " ".join(done.stderr.split())
     assert not store_path.exists()
+
+
+def test_an_imported_suite_is_a_line_of_the_list_until_it_is_asked_for(tmp_path):
+    problem = {"task_id": 1, "text": "Add.", "code": "def add(a, b):\n    return a + b", "test_list": ["assert add(1, 2) == 3"]}
+    (tmp_path / "mbpp.jsonl").write_text(json.dumps({**problem, "test_setup_code": "", "challenge_test_list": []}))
+    assert workbench("tasks", "import", "mbpp", tmp_path / "mbpp.jsonl").returncode == 0
+    everything = workbench("tasks", "list").stdout
+    assert "mbpp: 1 tasks, 1 of them runnable here" in everything and "mbpp/prompt-1" not in everything
+    asked = workbench("tasks", "list", "--suite", "mbpp").stdout
+    assert "mbpp/prompt-1" in asked and "refactoring/" not in asked
+    nobodys = workbench("tasks", "list", "--suite", "mine")
+    assert nobodys.returncode == 2 and "there are: builtin, mbpp" in " ".join(nobodys.stderr.split())
+
+
+def test_published_figures_stand_beside_ones_own_runs(store_path):
+    shown = workbench("tasks", "published", "mbpp", "--store", store_path, COLUMNS="200").stdout
+    assert "arXiv 2108.07732" in shown and "you have no graded run of mbpp" in shown and "Not directly comparable" in shown
+    found = json.loads(workbench("tasks", "published", "mbpp", "--store", store_path, "--json").stdout)
+    assert (found["suite"], found["tasks"], found["own"]) == ("mbpp", None, []) and found["published"][0]["source"]
+    assert workbench("tasks", "published", "nothing").returncode == 2
+
+
+def test_nothing_judged_has_no_agreement(store_path):
+    assert "nothing was judged more than once" in workbench("runs", "agreement", "--store", store_path).stdout
+    assert json.loads(workbench("runs", "agreement", "--store", store_path, "--json").stdout) == []

@@ -14,6 +14,7 @@ from rich.table import Column, Table
 
 from workbench.cli.errors import FAILED, output, print_json, progress
 from workbench.cli.run import JsonOption, StoreOption, parse_variant
+from workbench.errors import UsageError
 
 if TYPE_CHECKING:
     from workbench.checks import TaskCheck
@@ -27,12 +28,21 @@ app = typer.Typer(help="The tasks that can be run.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_(family: Annotated[str | None, typer.Option(help="Only this family.")] = None, as_json: JsonOption = False) -> None:
+def list_(
+    family: Annotated[str | None, typer.Option(help="Only this family.")] = None,
+    suite: Annotated[str | None, typer.Option(help="Only this suite, task by task; an imported one is otherwise a line.")] = None,
+    as_json: JsonOption = False,
+) -> None:
     """List the tasks."""
-    from workbench.tasks import load_all
+    from workbench.tasks import load_all, suites
     from workbench.tasks.availability import lacking
 
-    tasks = [folder.task for folder in load_all() if family in (None, folder.task.family)]
+    every = [folder.task for folder in load_all()]
+    if suite is not None and suite not in (there := sorted({task.suite for task in every})):
+        raise UsageError(
+            f"no task belongs to suite {suite!r}", hint=f"there are: {', '.join(there)}; workbench tasks import reads a published one"
+        )
+    tasks = [task for task in every if family in (None, task.family) and suite in (None, task.suite)]
     if as_json:
         print_json(
             [
@@ -44,11 +54,17 @@ def list_(family: Annotated[str | None, typer.Option(help="Only this family.")] 
             ]
         )
         return
+    imported = set() if suite is not None else set(suites.recorded())
     table = Table(Column("task", overflow="fold"), "variants", "summary", box=SIMPLE)
     for task in tasks:
-        needs = f"[yellow]unavailable: {escape('; '.join(missing))}[/] " if (missing := lacking(task)) else ""
-        table.add_row(task.id, str(len(task.variants)), needs + escape(task.summary))
+        if task.suite not in imported:
+            needs = f"[yellow]unavailable: {escape('; '.join(missing))}[/] " if (missing := lacking(task)) else ""
+            table.add_row(task.id, str(len(task.variants)), needs + escape(task.summary))
     output.print(table)
+    for name in sorted(imported):
+        of = [task for task in tasks if task.suite == name]
+        runnable = sum(not lacking(task) for task in of)
+        output.print(f"{name}: {len(of)} tasks, {runnable} of them runnable here; workbench tasks list --suite {name}", soft_wrap=True)
 
 
 @app.command()
