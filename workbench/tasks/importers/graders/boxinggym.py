@@ -118,7 +118,7 @@ def answers(said: str, truth: list) -> list:
     """Return the answers as numbers and lists of numbers; what is no literal of the right shape is invalid."""
     found = literal(said)
     if not isinstance(found, (list, tuple)) or len(found) != len(truth):
-        raise Invalid(f"the answer must be a list with {len(truth)} elements")
+        raise Invalid(f"the answer must be a list of {len(truth)}")
     binary = all(true in (0, 1) for true in truth)
     values = [literal(each) if isinstance(each, str) else each for each in found]
     for number, (value, true) in enumerate(zip(values, truth, strict=True)):
