@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -70,6 +71,9 @@ class Direct:
 class Naive(Direct):
     def get_comm_prompt(self, include_prior, com_limit):
         return f"Tell a novice in {com_limit} words."
+
+    def get_naive_system_message(self, include_prior):
+        return "You are told of a spring: " if include_prior else "You are told of numbers: "
 
 class Stiffness(Direct):
     def get_system_message(self, include_prior):
@@ -171,8 +175,8 @@ def test_tasks_are_found_without_running_upstream_here_and_gold_is_best(checkout
     report = suites.import_("boxinggym", checkout)
     assert [found.task.id for found in report.found if found.task.metrics] == [f"boxinggym/{name}" for name in RUNNABLE]
     assert (len(report.found), report.runnable, report.variants) == (7, 4, 2 + 2 + 2 + 1 + 3)
-    judge, broken, files = sorted(report.unavailable, key=lambda reason: ("files" in reason, "knows no" in reason))
-    assert report.unavailable[judge] == ["boxinggym/chat_direct"] and judge.startswith("judge (a language model")
+    network, broken, files = sorted(report.unavailable, key=lambda reason: ("files" in reason, "knows no" in reason))
+    assert report.unavailable[network] == ["boxinggym/chat_direct"] and network.startswith("network (a language model")
     assert report.unavailable[broken] == ["boxinggym/spring_broken"] and "unexpected keyword argument 'weight'" in broken
     assert report.unavailable[files] == ["boxinggym/lost_direct"] and "knows no environment lost" in files
     assert not any(name.startswith("boxing_gym") for name in sys.modules)
@@ -190,7 +194,7 @@ def test_wrong_answers_are_wrong_and_none_is_ever_run(checkout: Path, store_path
     for name, answer, reason in [
         ("coin_direct", "[1, 1, 1, 1, 1, 1, 1, 1, 1, 1]", None),
         ("spring_stiffness", "[1000]", None),
-        ("spring_direct", "[1, 2, 3, '__import__(\"os\").getpid()']", "element 3 of the answer must be a number of at most 1e+09"),
+        ("spring_direct", "[1, 2, 3, '__import__(\"os\").getpid()']", "element 3 of the answer must be a number"),
     ]:
         result = runner.run(f"boxinggym/{name}", model=Scripted("wrong", [], answer), store=store_path)
         assert (result.error, result.success, result.invalid) == (None, False, reason)
@@ -204,7 +208,7 @@ for weight in ["heavy", "nan", "heavier", 2, "4"]:
         print(error)
 ```"""
 EXPLAIN = """```python
-for text in (None, "six words are more than five", "It grows by stiffness."):
+for text in (None, "six words are more than five", f"Grows by {(length - 7.5) / 2}"):
     try:
         print(questions() if text is None else explain(text))
     except Exception as error:
@@ -225,15 +229,35 @@ def test_an_episode_ends_with_the_questions_and_can_be_solved_by_looking(checkou
             return (OBSERVE, EXPLAIN)[len(heard) - 1]
         return f"<answer>{heard[-1].split('ANSWER')[1].strip().splitlines()[0]}</answer>"
 
-    result = runner.run("boxinggym/spring_direct_discovery", model=model, variant={"prior": "false"}, store=store_path)
-    assert (result.error, result.success) == (None, True)
-    assert result.score is not None and result.score.value == pytest.approx(0, abs=1e-9)
+    replies = ["I cannot say", "<answer>much</answer>"]
+
+    def novice(messages: list[Message]) -> str:
+        (said,) = (message.text for message in messages)
+        assert "You are told of numbers: Grows by" in said and "What for" in said and "which is a number" in said
+        if replies:
+            return replies.pop()
+        (slope,), (weight,) = re.findall(r"Grows by (\S+)", said), re.findall(r"asked about: \[(.*)\]", said)
+        return f"Not <answer>7</answer> but\n<answer>{8.5 + float(weight) * float(slope)}</answer>"
+
+    result = runner.run("boxinggym/spring_direct_discovery", model=model, judge=novice, variant={"prior": "false"}, store=store_path)
+    assert (result.error, result.success, replies) == (None, True, [])
+    assert {metric.metric: metric.value for metric in result.metrics} == pytest.approx(
+        {"error": 0, "normalised_error": -0.5, "novice_error": 1}, abs=1e-9
+    )
     assert "Give a number." in heard[0] and "Tell a novice in 5 words." in heard[0] and "You have 2 observations" in heard[0]
     assert "a number, please" in heard[1] and "must be finite numbers" in heard[1]
     assert "a number, please (refused 3 times: this counts as an observation, 1 are left)" in heard[1]
     assert "all observations have been made" in heard[1]
     assert "explain what you have found first" in heard[2] and "6 words, more than 5" in heard[2]
-    assert "What for" in heard[2] and "newtons" not in heard[2]
+    assert "You are told of numbers: Grows by" in heard[2] and "What for" in heard[2] and "newtons" not in heard[2]
+
+
+def test_a_novice_who_is_told_nothing_answers_all_the_same(checkout: Path, store_path: Path) -> None:
+    suites.import_("boxinggym", checkout)
+    result = runner.run("boxinggym/spring_direct_discovery", model="oracle", judge=lambda _: "<answer>0</answer>", store=store_path)
+    assert (result.error, result.success) == (None, True)
+    (told,) = (metric.value for metric in result.metrics if metric.metric == "novice_error")
+    assert told is not None and told > 7
 
 
 def test_after_the_questions_nothing_is_observed_and_withheld_pairs_stay_withheld(checkout: Path, store_path: Path) -> None:
@@ -297,7 +321,7 @@ def test_whatever_is_answered_is_numbers_of_the_right_shape_or_invalid(grader: M
             found = grader.answers(said, truth)
         except grader.Invalid:
             continue
-        assert len(found) == len(truth) and all(map(grader.is_like, found, truth))
+        assert len(found) == len(truth) and all(grader.is_like(*pair, truth) for pair in zip(found, truth, strict=True))
 
 
 @pytest.mark.parametrize(

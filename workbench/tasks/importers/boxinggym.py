@@ -1,7 +1,7 @@
 """BoxingGym: ten environments to experiment in, with goals; predictions afterwards say what was understood.
 
-Upstream has language models play a participant in two of the environments, and a novice whom discoveries are explained to.
-Nobody plays the novice here: whoever made a discovery explains it, and then answers the questions as well.
+Upstream has a language model play a novice whom discoveries are explained to. Here that is the judge; and whoever made a
+discovery answers the questions too, which is what decides.
 """
 
 from __future__ import annotations
@@ -51,11 +51,10 @@ def _task(checkout: Checkout, config: Config, said: dict[str, Any]) -> Imported:
         needs, why = (config.needs, config.why) if config.needs else (("files",), f"upstream's code does not run: {said.get('failed')}")
         task = _described(config, f"Environment {config.environment}, goal {config.goal}.", prepare={"needs": needs, "why": why})
         return Imported(task, checkout, {"": task.summary}, [])
-    axes = {"prior": list(said["prompts"])} | ({"novice": ["none"]} if config.is_discovery else {})
     task = _described(
         config,
         " ".join(said["prompts"]["true"]["message"].split()),
-        prompt={"axes": axes},
+        prompt={"axes": {"prior": list(said["prompts"])}},
         interaction={
             "mode": "environment",
             "environment": f"grader.py:{'Discovery' if config.is_discovery else 'Lab'}",
@@ -64,11 +63,9 @@ def _task(checkout: Checkout, config: Config, said: dict[str, Any]) -> Imported:
         },
         environment={"name": "python-ds", "packages": _PACKAGES, "memory": "2G", "cell_seconds": 300},
         submission={"kind": "episode", "max_bytes": 8 * 2**20},
-        metric=_metrics(said),
+        metric=_metrics(config, said),
     )
-    # the other axis has one value
-    more = ",novice=none" if config.is_discovery else ""
-    instructions = {f"prior={prior}{more}": _instruction(config, prompt, said) for prior, prompt in said["prompts"].items()}
+    instructions = {f"prior={prior}": _instruction(config, prompt, said) for prior, prompt in said["prompts"].items()}
     pieces = [
         Piece("hidden/boxing_gym", checkout.find(configs.PACKAGE)),
         Piece("hidden/world.py", _GRADERS / "boxinggym_world.py"),
@@ -93,14 +90,18 @@ def _described(config: Config, summary: str, **more: object) -> Task:
     )
 
 
-def _metrics(said: dict[str, Any]) -> list[dict[str, Any]]:
+def _metrics(config: Config, said: dict[str, Any]) -> list[dict[str, Any]]:
     is_accuracy = said["direction"] == "max"
-    primary = {
-        "name": "accuracy" if is_accuracy else "error",
-        "primary": True,
+    name = "accuracy" if is_accuracy else "error"
+    scale = {
         "direction": said["direction"],
         "range": [0, 1 if is_accuracy else float("inf")],
         "invalid": 0 if is_accuracy else None,
+    }
+    primary = {
+        "name": name,
+        "primary": True,
+        **scale,
         "baseline": {
             "value": said["baseline"],
             "source": "measured: the best answer made without looking, by upstream's evaluation",
@@ -109,7 +110,9 @@ def _metrics(said: dict[str, Any]) -> list[dict[str, Any]]:
         "best": said["best"],
         "success": {"rule": "gt" if is_accuracy else "lt", "value": said["baseline"]},
     }
-    return [primary, *([{"name": "normalised_error", "direction": "min"}] if said["normalised"] else [])]
+    normalised = [{"name": "normalised_error", "direction": "min"}] if said["normalised"] else []
+    novice = [{"name": f"novice_{name}", "by": "judge", **scale}] if config.is_discovery else []
+    return [primary, *normalised, *novice]
 
 
 def _instruction(config: Config, prompt: dict[str, str], said: dict[str, Any]) -> str:
@@ -128,7 +131,7 @@ def _instruction(config: Config, prompt: dict[str, str], said: dict[str, Any]) -
     if config.is_discovery:
         request = "\n".join(f"  > {line}" for line in prompt["request"].strip().splitlines())
         functions[1:1] = [f"`explain(text)` is for your explanation, when you have made your observations:\n\n{request}\n"]
-        functions[2] += " Nobody plays the user here: you answer them yourself."
+        functions[2] += " The user answers them by your explanation, and you by what you know."
     paragraphs = [
         prompt["message"].strip(),
         "---",

@@ -84,7 +84,7 @@ def _config(checkout: Checkout, path: Path, known: _Known, budgets: dict[str, in
         module, made = known.environments[environment]
         world |= {"module": module, "environment": made, "goal": known.goals[environment, goal]}
         if known.asks_a_model(module):
-            needs, why = ("judge",), "a language model of OpenAI's plays the participant, who answers each observation"
+            needs, why = ("network",), "a language model of OpenAI's plays the participant, whose words are what is observed"
     return Config(
         name=path.stem,
         environment=environment,

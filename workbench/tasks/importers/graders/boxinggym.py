@@ -5,16 +5,25 @@
 
 import ast
 import json
+import re
 import sys
 from pathlib import Path
 
-from workbench_grading import Invalid, read_json
+from workbench_grading import Invalid, ask_judge, judge_is_there, read_json
 
 HERE = Path(__file__).parent
 TRIES = 3
 """As upstream has it: an input that is refused so often counts as an observation."""
 MOST = 10**9
-"""Beyond it nothing is a prediction, and upstream's squares would stop being numbers."""
+"""A number beyond it is no prediction, and upstream's squares of it would stop being numbers."""
+_NOVICE = """Somebody has experimented with something that you do not know, and explains it to you below. Answer by what you are told.
+
+{question}
+
+The input that is asked about: {input}
+
+You may think first. End with your answer, which is {wanted}, in this form:
+<answer>your answer</answer>"""
 
 
 def made() -> tuple:
@@ -84,13 +93,15 @@ class Discovery(Lab):
         self._explained = False
 
     def explain(self, text: str) -> str:
-        """Explain what you have found."""
+        """Explain what you have found, and return what is told to the user; the last explanation counts."""
+        if self._asked:
+            raise ValueError("nothing can be explained any more: the questions have been asked")
         if not isinstance(text, str) or not text.strip():
             raise ValueError("the explanation must be a text")
         if len(text.split()) > self._config["words"]:
             raise ValueError(f"the explanation has {len(text.split())} words, more than {self._config['words']}")
         self._explained = True
-        return "thank you"
+        return self._world.goal.get_naive_system_message(self._prior) + text
 
     def questions(self) -> list:
         """Return what is to be answered; after this no observation can be made. Explain first."""
@@ -109,9 +120,32 @@ def grade(submission: Path, hidden: Path) -> dict:  # noqa: ARG001 - the world i
     normalised = world.normalised(score)
     if normalised is not None:
         metrics["normalised_error"] = normalised
-    calls = [call["tool"] for call in episode["calls"] if "result" in call]
-    details = {"predictions": predictions, "spread": spread, "observations": calls.count("observe")}
+    said = {call["tool"]: call["result"] for call in episode["calls"] if "result" in call}
+    details = {"predictions": predictions, "spread": spread}
+    if hasattr(world.goal, "get_naive_system_message") and judge_is_there():
+        told = said.get("explain") or world.goal.get_naive_system_message(True)
+        learned = [module.text(value) for value in novice(told, said.get("questions") or world.questions(prior=True), world.truth)]
+        metrics[f"novice_{'accuracy' if world.direction == 'max' else 'error'}"] = world.evaluate(learned)[0]
+        details["novice"] = learned
     return {"metrics": metrics, "invalid": None, "details": details}
+
+
+def novice(told: str, questions: list, truth: list) -> list:
+    """Return what a novice answers who knows no more than what was explained; the judge plays it."""
+    found = []
+    for number, (asked, true) in enumerate(zip(questions, truth, strict=True)):
+        wanted = kind(true, truth)
+
+        def read(reply: str, true: object = true, wanted: str = wanted) -> "dict[str, float]":
+            value = literal((re.findall(r"<answer>(.*?)</answer>", reply, re.DOTALL) or [""])[-1])
+            if not is_like(value, true, truth):
+                raise ValueError(f"the answer must be {wanted}")
+            return {str(place): part for place, part in enumerate(value if isinstance(true, list) else [value])}
+
+        instructions = _NOVICE.format(**asked, wanted=wanted)
+        (values,) = ask_judge(f"novice, question {number}", instructions, {"explanation": told}, read=read)
+        found.append(list(values.values()) if isinstance(true, list) else values["0"])
+    return found
 
 
 def answers(said: str, truth: list) -> list:
@@ -119,14 +153,10 @@ def answers(said: str, truth: list) -> list:
     found = literal(said)
     if not isinstance(found, (list, tuple)) or len(found) != len(truth):
         raise Invalid(f"the answer must be a list of {len(truth)}")
-    binary = all(true in (0, 1) for true in truth)
     values = [literal(each) if isinstance(each, str) else each for each in found]
     for number, (value, true) in enumerate(zip(values, truth, strict=True)):
-        if not is_like(value, true):
-            raise Invalid(f"element {number} of the answer must be {shape(true)}")
-        # upstream takes whatever contains a 1 for 1
-        if binary and value not in (0, 1):
-            raise Invalid(f"element {number} of the answer must be 0 or 1")
+        if not is_like(value, true, truth):
+            raise Invalid(f"element {number} of the answer must be {kind(true, truth)}")
     return values
 
 
@@ -138,13 +168,26 @@ def literal(said: str) -> object:
         return None
 
 
-def is_like(value: object, true: object) -> bool:
-    """Say whether a value has the shape of another, and is made of numbers."""
+def is_binary(truth: list) -> bool:
+    """Say whether all right answers are 0 or 1; upstream then takes whatever contains a 1 for 1."""
+    return all(true in (0, 1) for true in truth)
+
+
+def is_like(value: object, true: object, truth: list) -> bool:
+    """Say whether a value may answer the question with the right answer ``true``: numbers of the same shape."""
     if isinstance(true, list):
-        return isinstance(value, (list, tuple)) and len(value) == len(true) and all(map(is_like, value, true))
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and -MOST <= value <= MOST
+        return (
+            isinstance(value, (list, tuple))
+            and len(value) == len(true)
+            and all(is_like(*pair, truth) for pair in zip(value, true, strict=True))
+        )
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    return value in (0, 1) if is_binary(truth) else -MOST <= value <= MOST
 
 
-def shape(true: object) -> str:
-    """Say what a value must be."""
-    return f"a list of {len(true)}, each {shape(true[0])}" if isinstance(true, list) else f"a number of at most {MOST:g}"
+def kind(true: object, truth: list) -> str:
+    """Say what an answer must be."""
+    if isinstance(true, list):
+        return f"a list of {len(true)}, each {kind(true[0], truth)}"
+    return "0 or 1" if is_binary(truth) else "a number"
