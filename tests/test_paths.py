@@ -26,12 +26,14 @@ class TestBuiltin:
         (tmp_path / "site-packages" / "tasks").mkdir()
         monkeypatch.setattr(paths, "_PACKAGE", package)
         assert paths.builtin("tasks") == package / "_builtin" / "tasks"
-        assert paths.private_roots() == [package, paths.cache() / "tasks"]
+        cached = [paths.cache() / "tasks", paths.cache() / "listings"]
+        assert paths.private_roots() == [package, *cached]
 
     def test_is_beside_the_package_in_a_checkout(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(paths, "_PACKAGE", tmp_path / "workbench")
         assert paths.builtin("tasks") == tmp_path / "tasks"
-        assert paths.private_roots() == [tmp_path / "workbench", paths.cache() / "tasks", tmp_path / "tasks", tmp_path / "sandboxes"]
+        cached = [paths.cache() / "tasks", paths.cache() / "listings"]
+        assert paths.private_roots() == [tmp_path / "workbench", *cached, tmp_path / "tasks", tmp_path / "sandboxes"]
 
     def test_is_private(self) -> None:
         for kind in ("tasks", "sandboxes"):

@@ -29,7 +29,7 @@ def builtin(kind: str) -> Path:
 
 def private_roots() -> list[Path]:
     """Return the folders that hold graders and solutions; no sandbox may ever see into them."""
-    roots = [_PACKAGE, cache() / "tasks"]
+    roots = [_PACKAGE, cache() / "tasks", cache() / "listings"]
     if not (_PACKAGE / "_builtin").is_dir():
         roots += [builtin("tasks"), builtin("sandboxes")]
     return roots

@@ -189,7 +189,7 @@ async def _broker(given: Plan, prepared: Prepared | None, kernel: KernelSession)
     if prepared is None or given.task.interaction.mode not in ("tools", "environment"):
         yield None
         return
-    broker = Broker(given.folder, prepared, given.environment, walled=given.sandbox != "none")
+    broker = Broker(given.folder, prepared, given.environment, given.variant, walled=given.sandbox != "none")
     try:
         await broker.start()
         await kernel.answer_with(broker.answer, broker.setup)

@@ -209,3 +209,19 @@ def test_a_task_file_that_makes_no_sense_says_so(make_task: MakeTask, more: str,
     with pytest.raises(TaskError, match=r"task\.toml") as caught:
         make_task(more, submission=SUBMISSION)
     assert said in caught.value.message
+
+
+def test_tools_that_ask_for_the_variant_are_told_it(make_task: MakeTask, store_path: Path) -> None:
+    lab = """
+class Lab:
+    def __init__(self, level):
+        self._level = level
+
+    def level(self):
+        return self._level
+"""
+    more = f'{MORE}\n[prompt]\naxes = {{ level = ["base", "lazy"], length = ["short"] }}\n'
+    task = make_task(more, submission=SUBMISSION, files={"hidden/lab.py": lab, "hidden/grader.py": GRADER, "instruction.md": "Answer."})
+    player = Player("print('level:', level())")
+    runner.run(task, model=player, variant={"level": "lazy"}, store=store_path)
+    assert "level: lazy" in player.heard

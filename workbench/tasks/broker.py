@@ -11,6 +11,7 @@ import contextlib
 import json
 import secrets
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,17 +64,22 @@ class Broker:
         Its hidden folder is shown to the tools, read-only.
     environment : Environment
         Whose Python they run with.
+    variant : mapping of str to str
+        The value of each axis of the prompt, for tools that ask for it.
     walled : bool
         False only under sandbox ``none``.
     """
 
-    def __init__(self, folder: TaskFolder, prepared: Prepared, environment: Environment, *, walled: bool = True) -> None:
+    def __init__(
+        self, folder: TaskFolder, prepared: Prepared, environment: Environment, variant: Mapping[str, str], *, walled: bool = True
+    ) -> None:
         self.episode = Episode()
         self.tools: list[dict[str, str]] = []
         """Name, signature and documentation of each."""
         self.failure: SandboxError | None = None
         """Why the tools stopped answering, which is nobody's score."""
         self._task, self._prepared, self._environment, self._walled = folder.task, prepared, environment, walled
+        self._variant = dict(variant)
         self._process: WalledProcess | None = None
         self._scratch: Path | None = None
         self._one_at_a_time = asyncio.Lock()
@@ -92,7 +98,7 @@ class Broker:
         entry = interaction.tools or interaction.environment
         self._scratch = runtime.folder(f"k-{secrets.token_hex(4)}")
         view = View(self._environment, [Mount(self._prepared.hidden, "/grading/hidden")])
-        arguments = ["/grading/hidden", str(entry)]
+        arguments = ["/grading/hidden", str(entry), json.dumps(self._variant)]
         enclosure = await asyncio.to_thread(
             walls.enclose, INSIDE / "broker.py", arguments, view, limits, self._scratch, walled=self._walled
         )

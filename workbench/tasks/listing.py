@@ -7,6 +7,7 @@ import json
 import secrets
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,16 @@ from workbench.tasks.folder import copy_tree
 _SECONDS = 300
 
 
-def listed(checkout: Checkout, folder: Path, program: Path, *, inside: str, environment: str = "python-min") -> Any:
+def listed(
+    checkout: Checkout,
+    folder: Path,
+    program: Path,
+    *,
+    inside: str,
+    environment: str = "python-min",
+    packages: Sequence[str] = (),
+    asked: str = "",
+) -> Any:
     """Return the JSON that ``program`` prints when it is run behind walls with a folder of the checkout below ``/checkout``.
 
     Parameters
@@ -34,7 +44,11 @@ def listed(checkout: Checkout, folder: Path, program: Path, *, inside: str, envi
     inside : str
         What the folder is called below ``/checkout``.
     environment : str
-        Whose Python it runs with; built if need be.
+        Whose Python it runs with; built when the program is run.
+    packages : sequence of str
+        What it needs beside the environment's own.
+    asked : str
+        What the program finds as ``sys.argv[2]``.
 
     Raises
     ------
@@ -43,11 +57,12 @@ def listed(checkout: Checkout, folder: Path, program: Path, *, inside: str, envi
     SandboxError
         If no walls stand here.
     """
-    made = environments.build(environments.find(environment))
-    parts = [checkout.fingerprint(folder), program.read_text(encoding="utf-8"), made.hash]
+    made = environments.extend(environments.find(environment), packages)
+    parts = [checkout.fingerprint(folder), program.read_text(encoding="utf-8"), made.hash, asked]
     kept = paths.cache() / "listings" / f"{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}.json"
     if kept.is_file():
         return json.loads(kept.read_bytes())
+    environments.build(made)
     scratch = runtime.folder(f"l-{secrets.token_hex(4)}")
     try:
         # a copy, since what the user may read here another user need not
@@ -55,7 +70,7 @@ def listed(checkout: Checkout, folder: Path, program: Path, *, inside: str, envi
         walls.let_read(scratch / "checkout")
         shutil.copyfile(program, scratch / "program.py")
         view = View(made, [Mount(scratch / "checkout", "/checkout"), Mount(scratch / "program.py", "/program.py")])
-        enclosure = walls.enclose(INSIDE / "prepare.py", ["/program.py"], view, made.limits, scratch)
+        enclosure = walls.enclose(INSIDE / "prepare.py", ["/program.py", asked], view, made.limits, scratch)
         done = subprocess.run(
             enclosure.argv, env=enclosure.environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SECONDS, check=False
         )

@@ -1,7 +1,8 @@
 """Hold the tools or the environment of a task where the agent's code cannot reach them, and call them when it asks.
 
-Started by ``launch.py`` as ``broker.py HIDDEN ENTRY``. Reads a line of JSON a call, ``{"tool", "args", "kwargs"}``, and
-answers with one, ``{"result"}`` or ``{"error"}``; the first line says which tools there are. It never imports workbench.
+Started by ``launch.py`` as ``broker.py HIDDEN ENTRY VARIANT``, the last as JSON. Reads a line of JSON a call,
+``{"tool", "args", "kwargs"}``, and answers with one, ``{"result"}`` or ``{"error"}``; the first line says which tools there
+are. It never imports workbench.
 """
 
 import importlib.util
@@ -16,15 +17,19 @@ from pathlib import Path
 MOST = 4 * 2**20
 
 
-def load(hidden: Path, entry: str) -> "dict[str, Callable]":
-    """Return the tools by name: those of the mapping that ``FILE:NAME`` returns, or the public methods of its object."""
+def load(hidden: Path, entry: str, variant: "dict[str, str]") -> "dict[str, Callable]":
+    """Return the tools by name: those of the mapping that ``FILE:NAME`` returns, or the public methods of its object.
+
+    Where it has a parameter that is called as an axis of the variant, it is given the axis' value.
+    """
     file, _, name = entry.partition(":")
     spec = importlib.util.spec_from_file_location("tools", hidden / file)
     module = importlib.util.module_from_spec(spec)
     sys.modules["tools"] = module
     sys.path[:0] = [str(hidden), str(Path(__file__).parent)]
     spec.loader.exec_module(module)
-    made = getattr(module, name)()
+    make = getattr(module, name)
+    made = make(**{axis: value for axis, value in variant.items() if axis in inspect.signature(make).parameters})
     if isinstance(made, Mapping):
         return dict(made)
     methods = inspect.getmembers(made, callable)
@@ -65,7 +70,7 @@ def main() -> None:
     os.dup2(2, 1)
     sys.dont_write_bytecode = True
     try:
-        tools = load(Path(sys.argv[1]), sys.argv[2])
+        tools = load(Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3]))
         first = json.dumps({"tools": described(tools)})
     except BaseException:
         os.write(channel, json.dumps({"failed": traceback.format_exc()[-4000:]}).encode() + b"\n")
