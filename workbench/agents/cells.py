@@ -10,6 +10,8 @@ import re
 import warnings
 from typing import Literal
 
+from workbench import syntax
+
 State = Literal["complete", "open", "invalid"]
 
 LONGEST_CELL = 300_000
@@ -94,7 +96,7 @@ def _parse(code: str) -> ast.Module | SyntaxError:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return ast.parse(code)
+            return syntax.parse(code)
     except SyntaxError as error:
         return error
     except (ValueError, RecursionError, MemoryError) as error:
@@ -110,7 +112,7 @@ def parse_cell(code: str) -> ast.Module | SyntaxError:
     <class 'ast.Module'>
     """
     if FOREIGN_CELL.match(code):
-        return ast.parse("_()")
+        return syntax.parse("_()")
     if len(code) > LONGEST_CELL:
         return SyntaxError("too long to check")
     tree = _parse(code)

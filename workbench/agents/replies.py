@@ -8,13 +8,13 @@ what each of them means.
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from workbench import syntax
 from workbench.agents.cells import does_something, normalise, python_state, tidy
 from workbench.agents.fences import Segment, scan
 from workbench.messages import Reply
@@ -326,7 +326,7 @@ def _load(text: str) -> object:
         except (ValueError, RecursionError):
             continue
     try:
-        return ast.literal_eval(text) if text.startswith("{") else None
+        return syntax.literal(text) if text.startswith("{") else None
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return None
 

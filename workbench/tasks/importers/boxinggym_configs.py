@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import re
+import ast
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from workbench import syntax
 from workbench.errors import TaskError
 from workbench.tasks.checkout import Checkout
 
 PACKAGE = "src/boxing_gym"
 _HINT = "is this a complete checkout of github.com/kanishkg/boxing-gym?"
 _PROGRAM = "run_experiment.py"
+_MODULES = "boxing_gym.envs."
 
 
 @dataclass(frozen=True)
@@ -120,20 +122,39 @@ def _said(said: Any) -> dict[str, Any]:
 class _Known:
     """The two dictionaries of ``run_experiment.py``: environments by name, and goals by both names, as modules and classes."""
 
-    # no syntax trees: tasks are found in several threads, where Python 3.11 loses count of how deep it is in making one
-    _IMPORT = re.compile(r"^import boxing_gym\.envs\.(\w+) as (\w+)", re.MULTILINE)
-    _ENVIRONMENT = re.compile(r"""^\s*["'](\w+)["']\s*:\s*(\w+)\.(\w+)""", re.MULTILINE)
-    _GOAL = re.compile(r"""^\s*\(["'](\w+)["'],\s*["'](\w+)["']\)\s*:\s*(\w+)\.(\w+)""", re.MULTILINE)
-
     def __init__(self, checkout: Checkout) -> None:
         self._checkout = checkout
-        said = checkout.text(_PROGRAM)
-        modules = {alias: module for module, alias in self._IMPORT.findall(said)}
-        self.environments = {name: (modules[at], made) for name, at, made in self._ENVIRONMENT.findall(said) if at in modules}
-        self.goals = {(name, goal): made for name, goal, at, made in self._GOAL.findall(said) if at in modules}
+        program = self._tree(_PROGRAM)
+        modules = {
+            alias.asname: alias.name.removeprefix(_MODULES)
+            for node in ast.walk(program)
+            if isinstance(node, ast.Import)
+            for alias in node.names
+            if alias.name.startswith(_MODULES)
+        }
+        self.environments: dict[str, tuple[str, str]] = {}
+        self.goals: dict[tuple[str, str], str] = {}
+        for node in ast.walk(program):
+            for key, value in zip(node.keys, node.values, strict=True) if isinstance(node, ast.Dict) else ():
+                match key, value:
+                    case ast.Constant(value=str(name)), ast.Attribute(value=ast.Name(id=alias), attr=made) if alias in modules:
+                        self.environments[name] = modules[alias], made
+                    case ast.Tuple(elts=[ast.Constant(value=str(name)), ast.Constant(value=str(goal))]), ast.Attribute(
+                        value=ast.Name(id=alias), attr=made
+                    ) if alias in modules:
+                        self.goals[name, goal] = made
         if not self.environments or not self.goals:
             raise TaskError(f"{checkout.root / _PROGRAM} does not say which classes its environments and goals are", hint=_HINT)
 
     def asks_a_model(self, module: str) -> bool:
         """Say whether an environment has a language model take part."""
-        return bool(re.search(r"^\s*(import|from)\s+openai\b", self._checkout.text(PACKAGE, "envs", f"{module}.py"), re.MULTILINE))
+        tree = self._tree(f"{PACKAGE}/envs/{module}.py")
+        names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        return any(name.split(".")[0] == "openai" for name in names)
+
+    def _tree(self, name: str) -> ast.Module:
+        try:
+            return syntax.parse(self._checkout.text(name))
+        except (SyntaxError, ValueError) as error:
+            raise TaskError(f"{self._checkout.root / name} is not Python: {error}", hint=_HINT) from None

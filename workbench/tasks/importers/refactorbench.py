@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import PurePosixPath
 
+from workbench import syntax
 from workbench.errors import TaskError
 from workbench.tasks.checkout import Checkout
 from workbench.tasks.imported import Imported, Piece
@@ -45,7 +46,7 @@ def _mapping(checkout: Checkout, level: str) -> dict[PurePosixPath, PurePosixPat
     try:
         (found,) = (
             ast.literal_eval(node.value)
-            for node in ast.parse(checkout.text(name)).body
+            for node in syntax.parse(checkout.text(name)).body
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "file_mapping"
         )
         return {_within(test): _within(problem) for test, problem in found.items()}

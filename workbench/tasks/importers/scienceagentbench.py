@@ -10,6 +10,7 @@ import ast
 import json
 from pathlib import Path, PurePosixPath
 
+from workbench import syntax
 from workbench.errors import TaskError
 from workbench.tasks.checkout import Checkout
 from workbench.tasks.imported import Imported, Piece
@@ -121,7 +122,7 @@ def _instruction(row: Row) -> str:
 
 def _parsed(checkout: Checkout, path: Path) -> ast.Module:
     try:
-        return ast.parse(checkout.text(str(path.relative_to(checkout.root))))
+        return syntax.parse(checkout.text(str(path.relative_to(checkout.root))))
     except SyntaxError as error:
         raise TaskError(f"{path} is not Python: {error}", hint=_NO_FILES) from None
 
