@@ -258,12 +258,9 @@ def test_what_upstream_would_pass_over_in_a_reply_is_asked_for_again(grader: Any
 
 @pytest.mark.walls
 async def test_what_was_handed_in_sees_the_data_and_nothing_else(analysis: Imported, store_path: Path) -> None:
-    # code of the agent that finds the annotations would make another column than the one that is matched
     code = (
-        "from pathlib import Path\n"
-        "seen = [path for top in ('/grading', '/tmp') for path in Path(top).rglob('annotations.csv')]\n"
-        "assert not seen, seen\n"
-        "df['twice'] = df['bees'] * 2"
+        "hidden = '/grading/hidden/upstream/blade_bench/datasets/bees/annotations.csv'\n"
+        "try:\n    open(hidden)\nexcept OSError:\n    df['twice'] = df['bees'] * 2\nelse:\n    raise AssertionError(hidden)"
     )
     judge, _ = answering(UNITS, MODEL, SAME, LINEAR)
     result = await runner.run_async(analysis, model=handing_in(transform_code=code), judge=judge, store=store_path)

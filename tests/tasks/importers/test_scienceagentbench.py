@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import base64
 import csv
+import importlib.util
 import json
 import os
 import pickle
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import duckdb
 import pytest
@@ -291,6 +295,51 @@ def test_what_is_no_picture_is_not_shown(figure: Imported) -> None:
 def test_a_figure_needs_a_judge(figure: Imported) -> None:
     with pytest.raises(TaskError, match="needs judge"):
         wb.run(figure, model="nop")
+
+
+@pytest.mark.skipif(REAL not in os.environ, reason=f"REAL CHECKOUT: {REAL} names none")
+def test_a_figure_is_scored_as_upstreams_own_function_scores_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    replies = ["Close. [FINAL SCORE]: 70", "[FINAL SCORE]: 65, since\nthe axis differs", "**[FINAL SCORE]: 100**"]
+    asked = []
+
+    def create(**request: Any) -> Any:
+        asked.append(request)
+        return SimpleNamespace(choices=[SimpleNamespace(message=SimpleNamespace(content=reply)) for reply in replies])
+
+    client = SimpleNamespace(chat=SimpleNamespace(completions=SimpleNamespace(create=create)))
+    openai = ModuleType("openai")
+    openai.__dict__.update(OpenAI=lambda: client, AzureOpenAI=type("AzureOpenAI", (), {}))
+    monkeypatch.setitem(sys.modules, "openai", openai)
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.syspath_prepend(str(Path(wb.__file__).parent / "kernels" / "inside"))
+    theirs_at = Path(os.environ[REAL]) / "gpt4_visual_judge.py"
+    theirs, ours = loaded(theirs_at), loaded(Path(scienceagentbench.__file__).parent / "graders" / "scienceagentbench.py")
+    monkeypatch.setitem(sys.modules, "gpt4_visual_judge", theirs)
+    shown = []
+
+    def ask_judge(_: str, instructions: str, pictures: dict[str, Path], *, read: Any, repeats: int) -> list[dict[str, float]]:
+        shown.append((instructions, *(path.read_bytes() for path in pictures.values())))
+        return [read(reply) for reply in replies[:repeats]]
+
+    monkeypatch.setattr(ours, "ask_judge", ask_judge)
+    for name in ("made", "wanted"):
+        (tmp_path / name).write_bytes(PNG + name.encode())
+    found = []
+    for judge in (theirs, ours.FigureJudge(theirs_at)):
+        found.append(judge.score_figure(*(judge.encode_image(str(tmp_path / name)) for name in ("made", "wanted"))))
+    assert found[0] == found[1]
+    text, *pictures = asked[0]["messages"][0]["content"]
+    urls = [each["image_url"]["url"].removeprefix("data:image/png;base64,") for each in pictures]
+    assert shown == [(text["text"], *map(base64.b64decode, urls))]
+    assert asked[0]["n"] == ours.REPEATS
+
+
+def loaded(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.mark.walls
