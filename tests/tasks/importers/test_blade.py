@@ -241,6 +241,7 @@ def grader(monkeypatch: pytest.MonkeyPatch) -> Any:
     ("asked", "reply", "said"),
     [
         ({"code_snippet": ""}, '{"m_spec": "OLS"}', "no m_spec, or no m_columns"),
+        ({"code_snippet": ""}, '{"m_spec": "OLS", "m_columns": [1]}', "no m_spec, or no m_columns"),
         ({"models_a": '{"1": "a"}', "models_b": '{"1": "a"}'}, '{"A1-B2": {"rationale": ""}}', "A1-B2 is no pair"),
         ({"models_a": '{"1": "a"}', "models_b": '{"1": "a"}'}, '{"A0-B1": {"rationale": ""}}', "A0-B1 is no pair"),
         ({"models_a": '{"1": "a"}', "models_b": '{"1": "a"}'}, '{"A1": {"rationale": ""}}', "A1 is no pair"),

@@ -210,9 +210,11 @@ class Upstream:
         if not isinstance(found, dict):
             raise ValueError("not an object")
         if "code_snippet" in variables:
-            if not isinstance(found.get("m_spec"), str) or not isinstance(found.get("m_columns"), list):
+            columns = found.get("m_columns")
+            listed = isinstance(columns, list) and all(isinstance(each, str) for each in columns)
+            if not listed or not isinstance(found.get("m_spec"), str):
                 raise ValueError("no m_spec, or no m_columns")
-            return {"columns": len(found["m_columns"])}
+            return {"columns": len(columns)}
         most = [len(json.loads(variables[name])) for name in variables if name in {"variables_a", "variables_b", "models_a", "models_b"}]
         for pair, why in found.items():
             numbers = [int(digits) for digits in re.findall(r"\d+", pair)]
