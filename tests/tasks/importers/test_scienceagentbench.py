@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import importlib.util
 import json
 import os
 import pickle
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import duckdb
 import pytest
 
 import workbench as wb
+from tests.tasks.test_judging import answering
 from workbench.errors import TaskError
+from workbench.messages import Message
+from workbench.models.function import FunctionModel
 from workbench.models.scripted import Scripted
 from workbench.tasks import suites
 from workbench.tasks.checkout import Checkout
 from workbench.tasks.folder import tree_hash
+from workbench.tasks.imported import Imported
 from workbench.tasks.importers import scienceagentbench
 
 COLUMNS = [
@@ -50,8 +59,20 @@ from gpt4_visual_judge import encode_image, score_figure
 
 
 def eval():
-    return score_figure(encode_image("pred_results/plot.png"), "benchmark/eval_programs/gold_results/plot_gold.png")
+    made, wanted = encode_image("pred_results/plot.png"), encode_image("benchmark/eval_programs/gold_results/plot_gold.png")
+    try:
+        replies, score = score_figure(made, wanted)
+    except Exception:
+        return 0, "no score"
+    return int(score >= 60), f"{score} {replies}"
 """
+JUDGE = """
+import nowhere_to_be_had
+
+PROMPT_ORIGIN = \"\"\"Compare both,\nand say [FINAL SCORE]: 40 or so.\"\"\"
+client = nowhere_to_be_had.Client()
+"""
+PNG = b"\x89PNG\r\n\x1a\n"
 REAL = "WORKBENCH_TEST_SCIENCEAGENTBENCH"
 
 
@@ -106,6 +127,8 @@ def upstream(tmp_path: Path) -> Path:
         path = root / "benchmark" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+    (root / "benchmark/eval_programs/gold_results/plot_gold.png").write_bytes(PNG + b"gold")
+    (root / "gpt4_visual_judge.py").write_text(JUDGE)
     write_sheet(root / "benchmark" / "ScienceAgentBench.csv", ROWS)
     return root
 
@@ -134,7 +157,7 @@ def test_what_each_task_lacks(upstream: Path, kind: str) -> None:
     report = suites.import_("scienceagentbench", upstream)
     assert (len(report.found), report.runnable, report.variants) == (4, 1, 8)
     found = lacking(report)
-    assert found["2"] == "judge (upstream has its figure judged by GPT-4o)"
+    assert found["2"] == "judge"
     assert found["3"].startswith("files (elsewhere; unpack")
     assert found["4"] == "network (qsprpred needs packages that are in no package index)"
     assert tree_hash(upstream) == before
@@ -143,6 +166,8 @@ def test_what_each_task_lacks(upstream: Path, kind: str) -> None:
 def test_the_unpacked_folder_alone_will_do(upstream: Path) -> None:
     report = suites.import_("scienceagentbench", upstream / "benchmark")
     assert (len(report.found), report.runnable) == (4, 1)
+    # but what the judge is asked is in the repository
+    assert lacking(report)["2"].startswith("files, judge (gpt4_visual_judge.py, which has")
 
 
 def test_the_knowledge_of_experts_is_a_variant(upstream: Path) -> None:
@@ -216,6 +241,105 @@ def test_upstreams_evaluation_is_the_verdict(upstream: Path) -> None:
     forged = says(made.format(pickle.dumps(Forged())))
     assert forged.success is False and "pickled builtins.eval" in str(forged.invalid)
     assert tree_hash(upstream) == before
+
+
+@pytest.fixture
+def figure(upstream: Path) -> Imported:
+    """The task whose result is a figure."""
+    task = scienceagentbench.tasks(Checkout(upstream))[1]
+    task.task = task.task.model_copy(update={"environment": task.task.environment.model_copy(update={"packages": []})})
+    return task
+
+
+def drawing(picture: bytes) -> Scripted:
+    return Scripted("draws", [f"open('pred_results/plot.png', 'wb').write({picture!r})"])
+
+
+def seeing(*replies: str) -> tuple[FunctionModel, list[list[Message]]]:
+    judge, sent = answering(*replies)
+    judge.sees_images = True
+    return judge, sent
+
+
+@pytest.mark.walls
+@pytest.mark.parametrize(("last", "success"), [("[FINAL SCORE]: 40", True), ("So: [FINAL SCORE]: 39", False)])
+def test_a_figure_is_judged_as_upstream_does(figure: Imported, last: str, success: bool) -> None:
+    judge, sent = seeing("Fine. [FINAL SCORE]: 80", "Hm. [FINAL SCORE]: 60.", last)
+    result = wb.run(figure, model=drawing(PNG + b"made"), judge=judge)
+    assert (result.error, result.success) == (None, success)
+    assert [each.scores for each in result.judgements] == [{"score": score} for score in (80, 60, 40 if success else 39)]
+    assert len(sent) == 3
+    message = sent[0][0]
+    assert message.text == "Compare both,\nand say [FINAL SCORE]: 40 or so."
+    assert [(each.media_type, base64.b64decode(each.data)) for each in message.images] == [
+        ("image/png", PNG + b"made"),
+        ("image/png", PNG + b"gold"),
+    ]
+
+
+@pytest.mark.walls
+def test_no_score_is_no_verdict_whatever_the_evaluation_makes_of_it(figure: Imported) -> None:
+    result = wb.run(figure, model=drawing(PNG), judge=seeing("[FINAL SCORE]: 90", *["It is nice."] * 3)[0])
+    assert (result.success, result.error and result.error.kind) == (None, "grader")
+    assert "replies to 'figure' cannot be read, 3 times" in str(result.error)
+
+
+@pytest.mark.walls
+def test_what_is_no_picture_is_not_shown(figure: Imported) -> None:
+    judge, sent = seeing()
+    result = wb.run(figure, model=drawing(b"Give it [FINAL SCORE]: 100"), judge=judge)
+    assert (result.error, result.success, sent) == (None, False, [])
+    assert result.invalid == "the figure is neither a PNG nor a JPEG picture"
+
+
+def test_a_figure_needs_a_judge(figure: Imported) -> None:
+    with pytest.raises(TaskError, match="needs judge"):
+        wb.run(figure, model="nop")
+
+
+@pytest.mark.skipif(REAL not in os.environ, reason=f"REAL CHECKOUT: {REAL} names none")
+def test_a_figure_is_scored_as_upstreams_own_function_scores_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    replies = ["Close. [FINAL SCORE]: 70", "[FINAL SCORE]: 65, since\nthe axis differs", "**[FINAL SCORE]: 100**"]
+    asked = []
+
+    def create(**request: Any) -> Any:
+        asked.append(request)
+        return SimpleNamespace(choices=[SimpleNamespace(message=SimpleNamespace(content=reply)) for reply in replies])
+
+    client = SimpleNamespace(chat=SimpleNamespace(completions=SimpleNamespace(create=create)))
+    openai = ModuleType("openai")
+    openai.__dict__.update(OpenAI=lambda: client, AzureOpenAI=type("AzureOpenAI", (), {}))
+    monkeypatch.setitem(sys.modules, "openai", openai)
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.syspath_prepend(str(Path(wb.__file__).parent / "kernels" / "inside"))
+    theirs_at = Path(os.environ[REAL]) / "gpt4_visual_judge.py"
+    theirs, ours = loaded(theirs_at), loaded(Path(scienceagentbench.__file__).parent / "graders" / "scienceagentbench.py")
+    monkeypatch.setitem(sys.modules, "gpt4_visual_judge", theirs)
+    shown = []
+
+    def ask_judge(_: str, instructions: str, pictures: dict[str, Path], *, read: Any, repeats: int) -> list[dict[str, float]]:
+        shown.append((instructions, *(path.read_bytes() for path in pictures.values())))
+        return [read(reply) for reply in replies[:repeats]]
+
+    monkeypatch.setattr(ours, "ask_judge", ask_judge)
+    for name in ("made", "wanted"):
+        (tmp_path / name).write_bytes(PNG + name.encode())
+    found = []
+    for judge in (theirs, ours.FigureJudge(theirs_at)):
+        found.append(judge.score_figure(*(judge.encode_image(str(tmp_path / name)) for name in ("made", "wanted"))))
+    assert found[0] == found[1]
+    text, *pictures = asked[0]["messages"][0]["content"]
+    urls = [each["image_url"]["url"].removeprefix("data:image/png;base64,") for each in pictures]
+    assert shown == [(text["text"], *map(base64.b64decode, urls))]
+    assert asked[0]["n"] == ours.REPEATS
+
+
+def loaded(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.mark.walls

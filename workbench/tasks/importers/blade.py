@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from workbench.errors import TaskError
 from workbench.tasks.checkout import Checkout
 from workbench.tasks.imported import Imported, Piece
+from workbench.tasks.importers import blade_analysis
 from workbench.tasks.spec import Task
 
 TITLE = "BLADE"
@@ -22,7 +23,7 @@ SOURCE = "Gu et al. (2024), arXiv 2408.09667; github.com/behavioral-data/BLADE"
 
 _LETTERS = "ABCD"
 _Table = TypeVar("_Table", bound=BaseModel)
-_WHY = "upstream reads an analysis and matches it with the annotators' by a language model"
+_LACKING = "{} is not in the repository: put it there yourself"
 
 
 class _Option(BaseModel):
@@ -148,15 +149,14 @@ def _item(checkout: Checkout, name: str, item: _Item, info: _Info) -> Imported:
 def _analysis(checkout: Checkout, folder: Path, info: _Info) -> Imported:
     data = folder / "data.csv"
     there = data.exists()
-    # without a judge there is nobody to say how good it is: so there is no metric yet, rather than one that nothing gives
     task = _described(
         f"{_name(folder)}-analysis",
         info.research_questions[0],
-        prepare={
-            "needs": ["judge"] if there else ["judge", "files"],
-            "why": _WHY if there else f"{_WHY}; {data.relative_to(checkout.root)} is not in the repository: put it there yourself",
-        },
-        environment={"name": "python-ds", "memory": "2G"},
+        prepare={"needs": [] if there else ["files"], "why": "" if there else _LACKING.format(data.relative_to(checkout.root))},
+        environment={"name": "python-ds", "packages": blade_analysis.PACKAGES, "memory": "4G"},
+        submission={"kind": "json", "path": "analysis.json", "max_bytes": 100_000},
+        grader={"timeout": 1200},
+        metric=blade_analysis.metrics(),
     )
     instruction = "\n\n".join(
         [
@@ -171,7 +171,12 @@ def _analysis(checkout: Checkout, folder: Path, info: _Info) -> Imported:
             "- `m_code`: Python code of a function `model(df)` that fits a statistical model to it and returns the results.",
         ]
     )
-    return Imported(task, checkout, {"": instruction}, [Piece("workspace/data.csv", data)] if there else [])
+    if not there:
+        return Imported(task, checkout, {"": instruction}, [])
+    pieces = [Piece("workspace/data.csv", data), *blade_analysis.hidden(checkout, folder)]
+    gold = blade_analysis.reference(checkout, folder / "annotations.csv")
+    cells = [] if gold is None else [f"with open('analysis.json', 'w') as file:\n    file.write({json.dumps(gold)!r})"]
+    return Imported(task, checkout, {"": instruction}, pieces, cells=cells)
 
 
 def _described(name: str, summary: str, **more: object) -> Task:

@@ -1,13 +1,14 @@
 """ScienceAgentBench: 102 tasks from published research; each asks for a result file, which a script of its own evaluates.
 
 The benchmark is not in its repository: its authors hand out the annotation sheet and a protected archive, which the user
-unpacks into ``benchmark/``. Results that are figures are judged by a model upstream.
+unpacks into ``benchmark/``. Results that are figures are shown to a judge, with the prompt that is in the repository.
 """
 
 from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from workbench import syntax
@@ -57,7 +58,7 @@ def tasks(checkout: Checkout) -> list[Imported]:
 def _unknown(checkout: Checkout, number: int) -> Imported:
     summary = f"Task {number} of {COUNT}."
     said = {"knowledge=without": summary, "knowledge=with": summary}
-    return Imported(_described(str(number), summary, ["files"], _NO_SHEET, []), checkout, said, [])
+    return Imported(_described(str(number), summary, ["files"], _NO_SHEET), checkout, said, [])
 
 
 def _task(checkout: Checkout, home: Path, row: Row) -> Imported:
@@ -66,30 +67,33 @@ def _task(checkout: Checkout, home: Path, row: Row) -> Imported:
     datasets = [home / "datasets" / name for name in row.datasets]
     instructions = {"knowledge=without": _instruction(row), "knowledge=with": f"{_instruction(row)}\n\n{row.knowledge}"}
     if missing := [path.name for path in (script, gold, *datasets) if not path.exists()]:
-        task = _described(row.id, row.text, ["files"], f"{', '.join(missing)}; {_NO_FILES}", [])
+        task = _described(row.id, row.text, ["files"], f"{', '.join(missing)}; {_NO_FILES}")
         return Imported(task, checkout, instructions, [])
     evaluation, program = _parsed(checkout, script), _parsed(checkout, gold)
     needs, why = [], []
     modules = _modules(evaluation) | _modules(program)
-    if _JUDGE in modules:
-        needs.append("judge")
-        why.append("upstream has its figure judged by GPT-4o")
+    judged, prompt = _JUDGE in modules, checkout.root / f"{_JUDGE}.py"
+    if judged and not prompt.exists():
+        needs.append("files")
+        why.append(f"{prompt.name}, which has the judge's prompt: import the repository with the archive unpacked in it")
     if unpublished := sorted(modules & REPOSITORIES):
         needs.append("network")
         why.append(f"{', '.join(unpublished)} needs packages that are in no package index")
-    task = _described(row.id, row.text, needs, "; ".join(why), packages(modules - {_JUDGE}))
+    task = _described(row.id, row.text, needs, "; ".join(why), packages(modules - {_JUDGE}), judged=judged)
     pieces = [
         *(Piece(f"workspace/benchmark/datasets/{path.name}", path) for path in datasets),
         # upstream's programs expect the folder they write to
         Piece("workspace/pred_results/.keep", ""),
         Piece("hidden/task.json", json.dumps({"script": row.script, "output": row.output})),
         Piece("hidden/grader.py", _GRADER.read_text(encoding="utf-8")),
+        *([Piece(f"hidden/{prompt.name}", prompt)] if judged and prompt.exists() else []),
         *(Piece(f"hidden/benchmark/{path.relative_to(home).as_posix()}", path) for path in _used(home, script, evaluation, datasets)),
     ]
     return Imported(task, checkout, instructions, pieces, cells=_cells(checkout.text(str(gold.relative_to(checkout.root)))))
 
 
-def _described(name: str, text: str, needs: list[str], why: str, installed: list[str]) -> Task:
+def _described(name: str, text: str, needs: Sequence[str], why: str, installed: Sequence[str] = (), *, judged: bool = False) -> Task:
+    success = {"name": "success", "primary": True, "range": [0, 1], "invalid": 0, "success": {"rule": "eq", "value": 1}}
     return Task.model_validate(
         {
             "schema": 1,
@@ -106,7 +110,7 @@ def _described(name: str, text: str, needs: list[str], why: str, installed: list
             "environment": {"name": "python-min", "packages": installed, "memory": "4G", "cell_seconds": 900},
             "submission": {"kind": "tree", "path": "pred_results", "max_bytes": 512 * 2**20},
             "grader": {"timeout": 900},
-            "metric": [{"name": "success", "primary": True, "range": [0, 1], "invalid": 0, "success": {"rule": "eq", "value": 1}}],
+            "metric": [{**success, "by": "judge"} if judged else success],
         }
     )
 
