@@ -1,0 +1,190 @@
+"""Whether upstream's tests say the same here as in their own container.
+
+There they run beside what they test, as the same user and often in the same process. Here they run in the grader, on a
+copy of the files, and what was submitted runs confined. Where that could give another score, a doubt says so.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from workbench.errors import TaskError
+from workbench.kernels.locks import parse_package
+from workbench.tasks.checkout import Checkout
+from workbench.tasks.importers import harbor_shell as shell
+
+_NAMED = {
+    "beautifulsoup4": "bs4",
+    "biopython": "Bio",
+    "opencv-python": "cv2",
+    "opencv-python-headless": "cv2",
+    "pillow": "PIL",
+    "python-dateutil": "dateutil",
+    "pyyaml": "yaml",
+    "scikit-image": "skimage",
+    "scikit-learn": "sklearn",
+}
+"""What packages are imported as, where that is not their name."""
+_BROUGHT = {"dateutil", "numpy", "pandas", "scipy"}
+"""Modules that other packages bring with them."""
+_SERVERS = {"aiohttp", "docker", "ftplib", "grpc", "http", "httpx", "paramiko", "playwright", "psutil", "requests", "selenium", "smtplib", "socket"}
+_SERVERS |= {"telnetlib", "urllib", "websockets"}
+_UNWATCHED = {"_thread", "asyncio", "code", "concurrent", "ctypes", "dill", "joblib", "marshal", "multiprocessing", "pexpect", "pickle", "pty"}
+_UNWATCHED |= {"runpy", "shelve", "torch"}
+"""Ways to run what was submitted in the tests' own process, or past ``subprocess``."""
+_BESIDE = {"collections", "copy", "csv", "importlib", "itertools", "json", "math", "os", "pathlib", "pytest", "random", "re", "string", "sys"}
+_BESIDE |= {"time", "typing"}
+"""What tests may use that call submitted code: only plain values come back to them."""
+_STARTS = {"Popen", "call", "check_call", "check_output", "getoutput", "getstatusoutput", "popen", "run", "system"}
+_TOOLS = {"bash", "cat", "cp", "diff", "echo", "grep", "head", "ls", "mkdir", "mv", "python", "python3", "rm", "sh", "sort", "tail", "true", "wc"}
+"""Programs that every sandbox has."""
+_KEPT = r"app|workspace|tests|logs|tmp|dev/null|usr/bin/env|bin/(?:ba)?sh"
+_OUTSIDE = re.compile(rf"/(?!(?:{_KEPT})(?:/|$))(?:[\w.-]+/)*[\w.-]+/?")
+_MODES = {"X_OK", "is_symlink", "islink", "readlink", "st_mode", "st_mtime", "getmtime"}
+
+
+@dataclass
+class Judgement:
+    """What tests need, and what speaks against them.
+
+    Attributes
+    ----------
+    modules : list of str
+        Modules of packages, without which they cannot be run.
+    doubts : list of str
+        Why they might say something else here.
+    """
+
+    modules: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+
+
+class Source:
+    """One file of tests.
+
+    Parameters
+    ----------
+    tree : ast.Module
+        Its code.
+    """
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.nodes = list(ast.walk(tree))
+        self.texts = {node.value for node in self.nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+        self.attributes = {node.attr for node in self.nodes if isinstance(node, ast.Attribute)}
+        self.calls = [node for node in self.nodes if isinstance(node, ast.Call)]
+        self.called = {name for call in self.calls if (name := _name(call.func))}
+        self.builtins = {call.func.id for call in self.calls if isinstance(call.func, ast.Name)}
+        self.imported = set(self._imported())
+
+    def _imported(self) -> Iterator[str]:
+        for node in self.nodes:
+            if isinstance(node, ast.Import):
+                yield from (alias.name.split(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                yield node.module.split(".")[0]
+
+
+def judge(checkout: Checkout, files: Iterable[Path], folder: Path, packages: Iterable[str]) -> Judgement:
+    """Return what is to be said of the test ``files`` in ``folder``, where ``packages`` are installed.
+
+    Raises
+    ------
+    TaskError
+        If a file is not Python.
+    """
+    names = {parse_package(each).name.lower().replace("_", "-") for each in packages}
+    given = {_NAMED.get(name, name.replace("-", "_")) for name in names} | _BROUGHT
+    local = {path.stem for path in folder.iterdir()}
+    judgement = Judgement()
+    for path in files:
+        try:
+            source = Source(ast.parse(checkout.text(str(path.relative_to(checkout.root)))))
+        except (SyntaxError, ValueError) as error:
+            raise TaskError(f"{path} is not Python: {error}") from None
+        judgement.modules += sorted(source.imported & given)
+        theirs = source.imported - sys.stdlib_module_names - given - local
+        judgement.doubts += _loading(source, theirs, local)
+        judgement.doubts += [doubt for check in _CHECKS for doubt in check(source)]
+    judgement.doubts = list(dict.fromkeys(judgement.doubts))
+    return judgement
+
+
+def _loading(source: Source, theirs: set[str], local: set[str]) -> list[str]:
+    """Submitted code that tests import runs in a process of its own: that will do for calls with plain values, and no more."""
+    if not theirs and not source.called & {"spec_from_file_location", "import_module", "__import__"}:
+        return []
+    more = source.imported - _BESIDE - theirs - local
+    objects = source.called & {"capsys", "fixture", "monkeypatch", "patch", "raises"} or any(
+        isinstance(node, ast.AsyncFunctionDef | ast.Try) for node in source.nodes
+    )
+    named = f" ({', '.join(sorted(theirs))})" if theirs else ""
+    return [f"its tests load submitted code into their own process{named}"] if more or objects else []
+
+
+def _companions(source: Source) -> list[str]:
+    found = []
+    if servers := sorted(source.imported & _SERVERS):
+        found.append(f"its tests talk to servers or processes ({', '.join(servers)})")
+    if unwatched := sorted(source.imported & _UNWATCHED):
+        found.append(f"its tests use {', '.join(unwatched)}, which could run submitted code among them")
+    return found
+
+
+def _evaluation(source: Source) -> list[str]:
+    reads = source.called & {"open", "read_text", "read_bytes", "load"} or "subprocess" in source.imported
+    return ["its tests may evaluate what was submitted"] if source.builtins & {"eval", "exec", "compile"} and reads else []
+
+
+def _places(source: Source) -> list[str]:
+    found = [f"its tests look at {path}" for path in sorted(text for text in source.texts if _OUTSIDE.fullmatch(text))[:1]]
+    if any(re.search(r"(^|/)\.git(/|$)", text) for text in source.texts):
+        found.append("its tests look at a git repository, which is not handed in")
+    if source.attributes & _MODES:
+        found.append("its tests look at modes, times or links, which are not handed in")
+    return found
+
+
+def _programs(source: Source) -> list[str]:
+    """Name the programs that tests start and not every sandbox has; one that cannot be told is among them."""
+    made = {node.targets[0].id: node.value for node in source.nodes if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)}
+    found: set[str] = set()
+    for call in source.calls:
+        if _name(call.func) in _STARTS and _starts_processes(call.func) and call.args:
+            given = call.args[0]
+            found |= _first_words(made.get(given.id, given) if isinstance(given, ast.Name) else given)
+    return [f"its tests run {program}" for program in sorted(found - _TOOLS)]
+
+
+def _name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _starts_processes(node: ast.expr) -> bool:
+    return not isinstance(node, ast.Attribute) or (isinstance(node.value, ast.Name) and node.value.id in ("subprocess", "os", "sp"))
+
+
+def _first_words(node: ast.expr) -> set[str]:
+    unknown = {"what cannot be told beforehand"}
+    if isinstance(node, ast.List | ast.Tuple) and node.elts:
+        first = node.elts[0]
+        if isinstance(first, ast.Attribute) and first.attr == "executable":
+            return {"python"}
+        return {first.value} if isinstance(first, ast.Constant) and isinstance(first.value, str) else unknown
+    if isinstance(node, ast.JoinedStr):
+        # what is put in is taken for one word
+        node = ast.Constant("".join(str(part.value) if isinstance(part, ast.Constant) else "x" for part in node.values))
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        try:
+            return {command[0].lstrip("(") for command in shell.commands(node.value)}
+        except ValueError:
+            return unknown
+    return unknown
+
+
+_CHECKS: tuple[Callable[[Source], list[str]], ...] = (_companions, _evaluation, _places, _programs)
