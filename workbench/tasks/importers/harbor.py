@@ -51,7 +51,7 @@ def _id(checkout: Checkout, folder: Path) -> str:
 def _task(checkout: Checkout, upstream: Upstream) -> Imported:
     image = harbor_image.read(checkout, upstream)
     solution = harbor_solution.read(checkout, upstream)
-    tests = harbor_tests.read(checkout, upstream, [*image.packages, *solution.packages])
+    tests = harbor_tests.read(checkout, upstream, image, solution.packages)
     packages = _packages([*image.packages, *solution.packages, *tests.packages])
     needs = ["gpu"] if upstream.gpus else []
     needs += ["image"] if upstream.asks or image.lacking or tests.lacking else []
@@ -104,7 +104,8 @@ def _packages(asked: list[str]) -> list[str]:
 
 def _instruction(upstream: Upstream, home: str) -> str:
     where = f"{home} is your working directory" + ("." if home == WORKSPACE else f"; it is the same folder as {WORKSPACE}.")
-    return f"{upstream.instruction.strip()}\n\n{where} There is no network, and only what is in it is handed in: files, no links and no running programs."
+    kept = "There is no network. What is handed in are the files in it, no links and no running programs."
+    return f"{upstream.instruction.strip()}\n\n{where} {kept}"
 
 
 def _pieces(upstream: Upstream, image: harbor_image.Image, tests: harbor_tests.Tests) -> list[Piece]:
@@ -112,6 +113,8 @@ def _pieces(upstream: Upstream, image: harbor_image.Image, tests: harbor_tests.T
     copies = [Piece(str(PurePosixPath("workspace", to.relative_to(image.home))), source) for source, to in image.copies]
     return [
         *copies,
+        # a workspace is files
+        *(Piece(str(PurePosixPath("workspace", path.relative_to(image.home), ".keep")), "") for path in image.folders),
         Piece("hidden/tests", upstream.folder / "tests"),
         Piece("hidden/task.json", json.dumps(told)),
         Piece("hidden/grader.py", (_GRADERS / "harbor.py").read_text(encoding="utf-8")),

@@ -7,13 +7,14 @@ copy of the files, and what was submitted runs confined. Where that could give a
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from workbench.errors import TaskError
 from workbench.kernels.locks import parse_package
 from workbench.tasks.checkout import Checkout
 from workbench.tasks.importers import harbor_shell as shell
@@ -32,19 +33,81 @@ _NAMED = {
 """What packages are imported as, where that is not their name."""
 _BROUGHT = {"dateutil", "numpy", "pandas", "scipy"}
 """Modules that other packages bring with them."""
-_SERVERS = {"aiohttp", "docker", "ftplib", "grpc", "http", "httpx", "paramiko", "playwright", "psutil", "requests", "selenium", "smtplib", "socket"}
+_SERVERS = {
+    "aiohttp",
+    "docker",
+    "ftplib",
+    "grpc",
+    "http",
+    "httpx",
+    "paramiko",
+    "playwright",
+    "psutil",
+    "requests",
+    "selenium",
+    "smtplib",
+    "socket",
+}
 _SERVERS |= {"telnetlib", "urllib", "websockets"}
-_UNWATCHED = {"_thread", "asyncio", "code", "concurrent", "ctypes", "dill", "joblib", "marshal", "multiprocessing", "pexpect", "pickle", "pty"}
+_UNWATCHED = {
+    "_thread",
+    "asyncio",
+    "code",
+    "concurrent",
+    "ctypes",
+    "dill",
+    "joblib",
+    "marshal",
+    "multiprocessing",
+    "pexpect",
+    "pickle",
+    "pty",
+}
 _UNWATCHED |= {"runpy", "shelve", "torch"}
 """Ways to run what was submitted in the tests' own process, or past ``subprocess``."""
-_BESIDE = {"collections", "copy", "csv", "importlib", "itertools", "json", "math", "os", "pathlib", "pytest", "random", "re", "string", "sys"}
+_BESIDE = {
+    "collections",
+    "copy",
+    "csv",
+    "importlib",
+    "itertools",
+    "json",
+    "math",
+    "os",
+    "pathlib",
+    "pytest",
+    "random",
+    "re",
+    "string",
+    "sys",
+}
 _BESIDE |= {"time", "typing"}
 """What tests may use that call submitted code: only plain values come back to them."""
 _STARTS = {"Popen", "call", "check_call", "check_output", "getoutput", "getstatusoutput", "popen", "run", "system"}
-_TOOLS = {"bash", "cat", "cp", "diff", "echo", "grep", "head", "ls", "mkdir", "mv", "python", "python3", "rm", "sh", "sort", "tail", "true", "wc"}
+_TOOLS = {
+    "bash",
+    "cat",
+    "cp",
+    "diff",
+    "echo",
+    "grep",
+    "head",
+    "ls",
+    "mkdir",
+    "mv",
+    "python",
+    "python3",
+    "rm",
+    "sh",
+    "sort",
+    "tail",
+    "true",
+    "wc",
+}
 """Programs that every sandbox has."""
 _KEPT = r"app|workspace|tests|logs|tmp|dev/null|usr/bin/env|bin/(?:ba)?sh"
 _OUTSIDE = re.compile(rf"/(?!(?:{_KEPT})(?:/|$))(?:[\w.-]+/)*[\w.-]+/?")
+_PARSING = threading.Lock()
 _MODES = {"X_OK", "is_symlink", "islink", "readlink", "st_mode", "st_mtime", "getmtime"}
 
 
@@ -56,11 +119,14 @@ class Judgement:
     ----------
     modules : list of str
         Modules of packages, without which they cannot be run.
+    loads : bool
+        Whether they call submitted code that they have loaded.
     doubts : list of str
         Why they might say something else here.
     """
 
     modules: list[str] = field(default_factory=list)
+    loads: bool = False
     doubts: list[str] = field(default_factory=list)
 
 
@@ -80,36 +146,42 @@ class Source:
         self.calls = [node for node in self.nodes if isinstance(node, ast.Call)]
         self.called = {name for call in self.calls if (name := _name(call.func))}
         self.builtins = {call.func.id for call in self.calls if isinstance(call.func, ast.Name)}
-        self.imported = set(self._imported())
+        dotted = list(self._imported())
+        self.imported = {name.split(".")[0] for name in dotted}
+        self.packages = {name.split(".")[0] for name in dotted if "." in name}
 
     def _imported(self) -> Iterator[str]:
         for node in self.nodes:
             if isinstance(node, ast.Import):
-                yield from (alias.name.split(".")[0] for alias in node.names)
+                yield from (alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-                yield node.module.split(".")[0]
+                yield node.module
+
+
+@functools.lru_cache(maxsize=4096)
+def _source(text: str) -> Source:
+    # where two threads make syntax trees at once, some versions of Python 3.11 and 3.12 raise a SystemError
+    with _PARSING:
+        return Source(ast.parse(text))
 
 
 def judge(checkout: Checkout, files: Iterable[Path], folder: Path, packages: Iterable[str]) -> Judgement:
-    """Return what is to be said of the test ``files`` in ``folder``, where ``packages`` are installed.
-
-    Raises
-    ------
-    TaskError
-        If a file is not Python.
-    """
+    """Return what is to be said of the test ``files`` in ``folder``, where ``packages`` are installed."""
     names = {parse_package(each).name.lower().replace("_", "-") for each in packages}
     given = {_NAMED.get(name, name.replace("-", "_")) for name in names} | _BROUGHT
     local = {path.stem for path in folder.iterdir()}
     judgement = Judgement()
     for path in files:
         try:
-            source = Source(ast.parse(checkout.text(str(path.relative_to(checkout.root)))))
+            source = _source(checkout.text(str(path.relative_to(checkout.root))))
         except (SyntaxError, ValueError) as error:
-            raise TaskError(f"{path} is not Python: {error}") from None
+            judgement.doubts.append(f"{path.name} is not Python: {error}")
+            continue
         judgement.modules += sorted(source.imported & given)
         theirs = source.imported - sys.stdlib_module_names - given - local
-        judgement.doubts += _loading(source, theirs, local)
+        if theirs or source.called & {"spec_from_file_location", "import_module", "__import__"}:
+            judgement.loads = True
+            judgement.doubts += _loading(source, theirs, local)
         judgement.doubts += [doubt for check in _CHECKS for doubt in check(source)]
     judgement.doubts = list(dict.fromkeys(judgement.doubts))
     return judgement
@@ -117,9 +189,7 @@ def judge(checkout: Checkout, files: Iterable[Path], folder: Path, packages: Ite
 
 def _loading(source: Source, theirs: set[str], local: set[str]) -> list[str]:
     """Submitted code that tests import runs in a process of its own: that will do for calls with plain values, and no more."""
-    if not theirs and not source.called & {"spec_from_file_location", "import_module", "__import__"}:
-        return []
-    more = source.imported - _BESIDE - theirs - local
+    more = source.imported - _BESIDE - theirs - local | source.packages & theirs
     objects = source.called & {"capsys", "fixture", "monkeypatch", "patch", "raises"} or any(
         isinstance(node, ast.AsyncFunctionDef | ast.Try) for node in source.nodes
     )
@@ -138,7 +208,13 @@ def _companions(source: Source) -> list[str]:
 
 def _evaluation(source: Source) -> list[str]:
     reads = source.called & {"open", "read_text", "read_bytes", "load"} or "subprocess" in source.imported
-    return ["its tests may evaluate what was submitted"] if source.builtins & {"eval", "exec", "compile"} and reads else []
+    unpickles = source.called & {"read_pickle", "unsafe_load", "full_load"} or any(
+        word.arg == "allow_pickle" or (word.arg == "Loader" and "Safe" not in ast.unparse(word.value))
+        for call in source.calls
+        for word in call.keywords
+    )
+    evaluates = source.builtins & {"eval", "exec", "compile"} and reads
+    return ["its tests may evaluate what was submitted"] if evaluates or unpickles else []
 
 
 def _places(source: Source) -> list[str]:
@@ -152,7 +228,9 @@ def _places(source: Source) -> list[str]:
 
 def _programs(source: Source) -> list[str]:
     """Name the programs that tests start and not every sandbox has; one that cannot be told is among them."""
-    made = {node.targets[0].id: node.value for node in source.nodes if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)}
+    made = {
+        node.targets[0].id: node.value for node in source.nodes if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
     found: set[str] = set()
     for call in source.calls:
         if _name(call.func) in _STARTS and _starts_processes(call.func) and call.args:

@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 PROVIDED = frozenset(
-    "asciinema bash ca-certificates coreutils curl diffutils findutils grep gzip python-is-python3 python3 python3-pip python3-venv sed tar tmux tzdata".split()
+    {
+        *("bash", "coreutils", "diffutils", "findutils", "grep", "gzip", "sed", "tar"),
+        *("python-is-python3", "python3", "python3-pip", "python3-venv"),
+        *("asciinema", "ca-certificates", "curl", "tmux", "tzdata"),
+    }
 )
 """Debian packages that are there already, or are of no use without a network or a terminal."""
 _ENDS = frozenset({"&&", "||", ";", "\n"})

@@ -12,7 +12,10 @@ from workbench.tasks.importers.harbor_upstream import Upstream
 _FETCHES = re.compile(
     r"\b(?:curl|wget|git clone|npm|cargo|uvx?|conda|opam|requests\.get|urlopen|urlretrieve|hf_hub_download|load_dataset|from_pretrained)\b"
 )
-_ASKS = re.compile(r"\bdownload\b|\bpip install\b|\bapt(?:-get)? install\b|\bgit clone\b|\bhugging ?face\b|https?://(?!localhost|127\.0\.0\.1|example\.)", re.IGNORECASE)
+_ASKS = re.compile(
+    r"\bdownload\b|\bpip install\b|\bapt(?:-get)? install\b|\bgit clone\b|\bhugging ?face\b|https?://(?!localhost|127\.0\.0\.1|example\.)",
+    re.IGNORECASE,
+)
 
 # a script of upstream's is run as upstream does, by a shell in the working directory; what it would install is there
 _CELL = """

@@ -7,15 +7,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from workbench.kernels.environments import PYTHON
 from workbench.tasks.checkout import Checkout
 from workbench.tasks.importers import harbor_judgement
 from workbench.tasks.importers import harbor_shell as shell
+from workbench.tasks.importers.harbor_image import Image
 from workbench.tasks.importers.harbor_upstream import Upstream
 
 _FRAME = re.compile(
     r"set -\w+( pipefail)?|cd /app|(echo|exit)( .*)?|mkdir -p /logs/verifier|uv init|uv venv \S+( .*)?|source \S+"
     r"|(curl|wget) .*https://astral\.sh/uv/([\w.]+/)?install\.sh \| (sh|bash)"
-    r"|if \[ \"?\$PWD\"? = / \]|if \[ \$[\w?]+ -eq 0 \]|_?\w+=\$\?|(then |else )?echo [01] > /logs/verifier/reward\.txt|then( exit 1)?|else|fi"
+    r"|if \[ \"?\$PWD\"? = / \]|if \[ \$[\w?]+ -eq 0 \]|_?\w+=\$\?|(then |else )?echo [01] > /logs/verifier/reward\.txt"
+    r"|then( exit 1)?|else|fi"
 )
 """What upstream's scripts have in common beside the tests: installing uv, and writing the reward down."""
 _TESTS = re.compile(r"(?:/tests|\$TEST_DIR|\$\{TEST_DIR\})/")
@@ -35,6 +38,8 @@ class Tests:
         What pytest is given, relative to the folder of the tests.
     copies : list of (str, str)
         Files of the tests' that are laid beside what was submitted, and where.
+    python : str
+        The Python that runs them upstream; empty where that cannot be told.
     modules : list of str
         What must be there for the tests to be run at all.
     lacking : list of str
@@ -44,28 +49,29 @@ class Tests:
     packages: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     copies: list[tuple[str, str]] = field(default_factory=list)
+    python: str = ""
     modules: list[str] = field(default_factory=list)
     lacking: list[str] = field(default_factory=list)
 
 
-def read(checkout: Checkout, upstream: Upstream, installed: Iterable[str]) -> Tests:
-    """Return how a task's tests are run; ``installed`` is what is there before.
-
-    Raises
-    ------
-    TaskError
-        If a test is not Python.
-    """
-    tests = Tests()
+def read(checkout: Checkout, upstream: Upstream, image: Image, solution: Iterable[str]) -> Tests:
+    """Return how a task's tests are run beside what its ``image`` and its ``solution`` install."""
+    tests = Tests(python=image.python)
     if not upstream.script.is_file():
         tests.lacking.append(f"there is no {upstream.script.name}")
         return tests
     _read_script(tests, checkout.text(str(upstream.script.relative_to(checkout.root))), upstream.script.name)
     folder = upstream.folder / "tests"
     tests.lacking += [f"{name} is not in tests/" for name in tests.files if not (folder / name).is_file()]
-    if not tests.lacking:
-        judged = harbor_judgement.judge(checkout, _sources(folder, tests.files), folder, [*tests.packages, *installed, "pytest"])
+    if not tests.lacking and not image.lacking:
+        packages = [*tests.packages, *image.packages, *solution, "pytest"]
+        judged = harbor_judgement.judge(checkout, _sources(folder, tests.files), folder, packages)
         tests.modules, tests.lacking = judged.modules, judged.doubts
+        if judged.loads and tests.python != PYTHON:
+            # the very sum of some floats is another one before Python 3.12
+            tests.lacking.append(
+                f"its tests compare what submitted functions return in Python {tests.python or 'of another version'}, not {PYTHON}"
+            )
     return tests
 
 
@@ -117,6 +123,9 @@ def _without_uv(tests: Tests, command: list[str]) -> list[str]:
     else:
         return words
     while len(words) > 1 and words[0] in ("-p", "--python", "-w", "--with"):
-        tests.packages += [words[1]] if words[0] in ("-w", "--with") else []
+        if words[0] in ("-w", "--with"):
+            tests.packages.append(words[1])
+        else:
+            tests.python = words[1]
         words = words[2:]
     return words

@@ -66,15 +66,16 @@ def folders(root: Path) -> list[Path]:
     TaskError
         If there is none.
     """
-    found: list[Path] = []
+    found: dict[Path, None] = {}
     for file in sorted(path for name in FILES for path in root.rglob(name)):
-        if file.parent not in found and not any(above in found for above in file.parent.parents):
-            found.append(file.parent)
+        if not any(above in found for above in file.parents):
+            found[file.parent] = None
     if not found:
         raise TaskError(
-            f"{root} holds no task of Harbor or Terminal-Bench", hint="a task is a folder with a task.toml, or a task.yaml in the older form"
+            f"{root} holds no task of Harbor or Terminal-Bench",
+            hint="a task is a folder with a task.toml, or a task.yaml in the older form",
         )
-    return found
+    return list(found)
 
 
 def read(checkout: Checkout, folder: Path) -> Upstream:
@@ -97,7 +98,9 @@ def _harbor(checkout: Checkout, folder: Path, name: PurePosixPath) -> Upstream:
         said = tomllib.loads(checkout.text(str(file)))
     except tomllib.TOMLDecodeError as error:
         raise TaskError(f"{checkout.root / file} is not TOML: {error}") from None
-    metadata, verifier, agent, environment = (_table(checkout, file, said, part) for part in ("metadata", "verifier", "agent", "environment"))
+    metadata, verifier, agent, environment = (
+        _table(checkout, file, said, part) for part in ("metadata", "verifier", "agent", "environment")
+    )
     tables = {"": said, "environment.": environment, "verifier.": verifier}
     asks = [f"{table}{key}" for table, each in tables.items() for key in _LISTED if each.get(key)]
     asks += [f"environment.os = {environment['os']}"] if environment.get("os", "linux") != "linux" else []

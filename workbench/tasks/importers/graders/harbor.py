@@ -4,6 +4,7 @@ Upstream's script installs uv and pytest over the network before it runs them. T
 the pytest of this environment. All passed is a reward of 1, as upstream writes it to ``reward.txt``; anything else is 0.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import workbench_grading
 
-_MOST = 2**20
+_MOST_SAID, _MOST_LOG = 2**22, 3000
 _WORKSPACE = Path("/workspace")
 
 
@@ -42,11 +43,11 @@ def grade(submission: Path, hidden: Path) -> dict:
 
 
 def _run(hidden: Path, told: dict) -> "tuple[list[bytes], bool, str]":
-    """Run the tests in a process of their own; return the lines it says on its channel, and whether it took too long."""
+    """Run the tests in a process of their own; return the lines it says on its channel, whether it took too long, and its output."""
     heard, tells = os.pipe()
     asked = {**told, "channel": tells, "ini": str(hidden / "pytest.ini"), "library": str(Path(workbench_grading.__file__).parents[1])}
-    log = Path("/logs/output")
-    with log.open("wb") as output, open(heard, "rb") as channel:
+    late = False
+    with Path("/logs/output").open("w+b") as output, open(heard, "rb") as channel:  # noqa: PTH123 - a descriptor
         process = subprocess.Popen(
             [sys.executable, "-I", "-B", str(hidden / "run_tests.py"), json.dumps(asked)],
             cwd=told["home"],
@@ -58,18 +59,14 @@ def _run(hidden: Path, told: dict) -> "tuple[list[bytes], bool, str]":
             start_new_session=True,
         )
         os.close(tells)
-        late = False
         try:
             process.wait(told["seconds"])
         except subprocess.TimeoutExpired:
             late = True
-        # what the tests have started and left behind must not hold the channel or the grader up
-        with_rest = os.getpgid(0) != process.pid
-        if with_rest:
-            try:
+        finally:
+            # also what the tests have started and left behind
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        process.wait()
-        lines = channel.read(_MOST).splitlines()
-    return lines, late, log.read_bytes()[-3000:].decode(errors="replace")
+            process.wait()
+        output.seek(max(0, output.seek(0, os.SEEK_END) - _MOST_LOG))
+        return channel.read(_MOST_SAID).splitlines(), late, output.read().decode(errors="replace")

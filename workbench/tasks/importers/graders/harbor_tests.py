@@ -1,129 +1,163 @@
-"""Run upstream's tests with pytest, and what they start, or load from the submission, where it can reach neither them nor the verdict.
+"""Run upstream's tests with pytest, and what they start or load of the submission where it can reach neither them nor the verdict.
 
 Started by ``grader.py`` with JSON: ``home`` (the working directory), ``files``, ``modules``, ``seconds``, ``channel`` (a
 descriptor for the verdict), ``ini`` and ``library``. The tests themselves are upstream's, unchanged.
 """
 
 import contextlib
+import importlib
 import importlib.machinery
+import importlib.util
 import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-TOLD = json.loads(sys.argv[1])
-os.set_inheritable(TOLD["channel"], False)
-# last: what the tests name must not be found here first
-sys.path.append(TOLD["library"])
-
-import pytest
-import sandlock
-from workbench_grading import Failed, submitted
-
 ROOMS = ("/workspace/", "/tmp/")
-INTERPRETER = dict.fromkeys([sys.prefix, sys.base_prefix, "/usr", "/bin", "/lib", "/lib64", "/etc", "/dev", "/proc"])
-READABLE = [path for path in [*INTERPRETER, *ROOMS, TOLD["library"]] if os.path.exists(path)]
+"""Where the submission is, and where it may leave things."""
+MOST_ANSWER = 2**25
+"""Bytes; upstream has no such limit, and this one is out of the way of honest answers."""
 LOADED = contextlib.ExitStack()
-_popen, _exec_module = subprocess.Popen, importlib.machinery.SourceFileLoader.exec_module
 
 
-class Confined(_popen):
-    """A process that sees the submission and the interpreter; of the tests' files only those that its command names."""
-
-    def __init__(self, args, *more, preexec_fn=None, **options):
-        words = [args] if isinstance(args, (str, bytes, os.PathLike)) else list(args)
-        named = re.findall(r"/tests/[\w./-]+", " ".join(map(os.fsdecode, words)))
-        shown = [path for path in named if os.path.exists(path) and Path(path).name not in TOLD["files"]]
-
-        def confine():
-            sandlock.confine(sandlock.Sandbox(fs_readable=[*READABLE, *shown], fs_writable=[*ROOMS, "/dev/null"]))
-            if preexec_fn is not None:
-                preexec_fn()
-
-        super().__init__(args, *more, preexec_fn=confine, **options)
+def handed_in(path: "str | os.PathLike[str]") -> bool:
+    """Say whether a file may be the submission's."""
+    return f"{os.path.realpath(path)}/".startswith(ROOMS)
 
 
-def system(command):
-    """Do what ``os.system`` does, confined."""
-    return subprocess.call(command, shell=True) << 8
+def start_confined(readable: "Iterable[str]", tests: "Iterable[str]") -> None:
+    """Have ``subprocess`` and ``os.system`` start what sees the submission and the interpreter, and files that its command names.
+
+    Parameters
+    ----------
+    readable : iterable of str
+        What every process may read.
+    tests : iterable of str
+        Names of the files that none may read.
+    """
+    import sandlock
+
+    class Confined(subprocess.Popen):
+        def __init__(self, args, *more, preexec_fn=None, **options):
+            words = [args] if isinstance(args, (str, bytes, os.PathLike)) else list(args)
+            named = [Path(path) for path in re.findall(r"/tests/[\w./-]+", " ".join(map(os.fsdecode, words)))]
+            shown = [str(path) for path in named if path.is_file() and path.name not in tests]
+
+            def confine():
+                sandlock.confine(sandlock.Sandbox(fs_readable=[*readable, *shown], fs_writable=[*ROOMS, "/dev/null"]))
+                if preexec_fn is not None:
+                    preexec_fn()
+
+            super().__init__(args, *more, preexec_fn=confine, **options)
+
+    subprocess.Popen = Confined
+    # as a wait status, which is what it returns
+    os.system = lambda command: subprocess.call(command, shell=True) << 8
+    subprocess.run(["true"], check=True)
 
 
-def exec_module(loader, module):
-    """Load a Python file; one of the submission's is loaded in a process of its own, and what it has is called there."""
-    path = os.path.realpath(loader.path)
-    if not path.startswith(ROOMS):
-        _exec_module(loader, module)
-        return
-    root = next(room for room in ROOMS if path.startswith(room))
-    context = f"import os\nos.chdir({os.getcwd()!r})"
-    try:
-        there = LOADED.enter_context(
-            submitted(Path(root), path.removeprefix(root), context=context, timeout=TOLD["seconds"])
-        ).module
-    except Failed as failed:
-        raise ImportError(str(failed)) from None
+class InstalledFirst:
+    """Finds modules: what is installed is never the submission's, wherever tests put its folder on the path."""
 
-    def attribute(name):
-        if name.startswith("__"):
-            raise AttributeError(name)
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> "importlib.machinery.ModuleSpec | None":
+        """Return what is installed under a name; None for others to look for it."""
+        if path is not None:
+            return None
+        return importlib.machinery.PathFinder.find_spec(name, [entry for entry in sys.path if not handed_in(entry or ".")], target)
+
+
+def load_apart(seconds: float) -> None:
+    """Have Python files of the submission loaded in processes of their own, where what they define is called."""
+    from workbench_grading import Failed, submitted
+
+    original = importlib.machinery.SourceFileLoader.exec_module
+
+    def exec_module(loader, module):
+        if not handed_in(loader.path):
+            original(loader, module)
+            return
+        path = Path(loader.path).resolve()
+        context = f"import os\nos.chdir({str(Path.cwd())!r})"
         try:
-            return getattr(there, name)
+            there = LOADED.enter_context(
+                submitted(path.parent, path.name, context=context, timeout=seconds, most_answer=MOST_ANSWER)
+            ).module
         except Failed as failed:
-            raise AttributeError(str(failed)) from None
+            raise ImportError(str(failed)) from None
 
-    module.__getattr__ = attribute
+        def attribute(name):
+            if name.startswith("__"):
+                raise AttributeError(name)
+            try:
+                return getattr(there, name)
+            except Failed as failed:
+                raise AttributeError(str(failed)) from None
+
+        module.__getattr__ = attribute
+
+    importlib.machinery.SourceFileLoader.exec_module = exec_module
+    for kind in (importlib.machinery.SourcelessFileLoader, importlib.machinery.ExtensionFileLoader):
+        _only_installed(kind)
+    sys.meta_path.insert(0, InstalledFirst)
+
+
+def _only_installed(kind: type) -> None:
+    original = kind.exec_module
+
+    def exec_module(loader, module):
+        if handed_in(loader.path):
+            raise ImportError(f"{loader.path} is compiled, and is not loaded into the tests")
+        original(loader, module)
+
+    kind.exec_module = exec_module
 
 
 class Verdict:
     """What became of each test."""
 
-    def __init__(self):
-        self.tests = {}
+    def __init__(self) -> None:
+        self.tests: dict[str, str] = {}
 
-    def pytest_runtest_logreport(self, report):
+    def pytest_runtest_logreport(self, report) -> None:
         """Note one phase of a test; all must pass."""
         if report.failed or self.tests.get(report.nodeid) != "failed":
             self.tests[report.nodeid] = "failed" if report.failed else report.outcome
 
-    def pytest_collectreport(self, report):
+    def pytest_collectreport(self, report) -> None:
         """Note a file that cannot be collected."""
         if report.failed:
             self.tests[report.nodeid] = "failed"
 
 
-def say(what):
-    """Write one line to the grader."""
-    os.write(TOLD["channel"], json.dumps(what).encode() + b"\n")
-
-
-def main():
+def main() -> None:
     """Rehearse, say so, run the tests, say what became of them."""
-    for name in TOLD["modules"]:
-        __import__(name)
-    subprocess.Popen, os.system = Confined, system
-    importlib.machinery.SourceFileLoader.exec_module = exec_module
-    for forbidden in ("SourcelessFileLoader", "ExtensionFileLoader"):
-        _refuse(getattr(importlib.machinery, forbidden))
-    subprocess.run(["true"], check=True)
-    say("ready")
+    told = json.loads(sys.argv[1])
+    os.set_inheritable(told["channel"], False)
+    # last: what the tests name must not be found there first
+    sys.path.append(told["library"])
+    import pytest
+
+    for name in told["modules"]:
+        importlib.import_module(name)
+    interpreter = dict.fromkeys([sys.prefix, sys.base_prefix, "/usr", "/bin", "/lib", "/lib64", "/etc", "/dev", "/proc"])
+    start_confined([path for path in [*interpreter, *ROOMS, told["library"]] if Path(path).exists()], told["files"])
+    load_apart(told["seconds"])
+    os.write(told["channel"], b"ready\n")
+    if Path("/tests/__init__.py").exists():
+        # to find it as a package would take a look into the folder above, which is not to be looked into
+        spec = importlib.util.spec_from_file_location("tests", "/tests/__init__.py", submodule_search_locations=["/tests"])
+        sys.modules["tests"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules["tests"])
     verdict = Verdict()
-    options = ["-p", "no:cacheprovider", "-c", TOLD["ini"], "--rootdir", "/tests", "--confcutdir", "/tests", "-rA"]
+    # plain: rewriting would load files that are named like tests into this process
+    options = ["--assert=plain", "-p", "no:cacheprovider", "-c", told["ini"], "--rootdir", "/tests", "--confcutdir", "/tests", "-rA"]
     with LOADED:
-        code = pytest.main([*options, *(f"/tests/{name}" for name in TOLD["files"])], plugins=[verdict])
-    say({"exit": int(code), "tests": verdict.tests})
-
-
-def _refuse(loader):
-    original = loader.exec_module
-
-    def refuse(self, module):
-        if os.path.realpath(self.path).startswith(ROOMS):
-            raise ImportError(f"{self.path} is compiled, and not loaded into the tests")
-        original(self, module)
-
-    loader.exec_module = refuse
+        code = pytest.main([*options, *(f"/tests/{name}" for name in told["files"])], plugins=[verdict])
+    os.write(told["channel"], json.dumps({"exit": int(code), "tests": verdict.tests}).encode() + b"\n")
 
 
 main()
