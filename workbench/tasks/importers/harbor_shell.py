@@ -16,7 +16,7 @@ PROVIDED = frozenset(
     }
 )
 """Debian packages that are there already, or are of no use without a network or a terminal."""
-_ENDS = frozenset({"&&", "||", ";", "\n"})
+_ENDS, _JOINS = frozenset({"&&", "||", ";"}), frozenset({"|", "|&", "&"})
 _HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1[^\n]*\n.*?\n\s*\2\s*(?:\n|$)", re.DOTALL)
 
 
@@ -59,13 +59,18 @@ def commands(script: str) -> list[list[str]]:
     [['apt-get', 'update'], ['pip', 'install', 'numpy<2']]
     """
     lexer = shlex.shlex(script.replace("\\\n", " "), posix=True, punctuation_chars=";&|\n")
-    lexer.whitespace = " \t\r"
-    lexer.whitespace_split = True
+    # a comment begins a word, which the lexer does not look at
+    lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t\r", True, ""
     found: list[list[str]] = [[]]
+    commented = False
     for token in lexer:
-        # a comment takes the end of its line with it, and blank lines come as one token
-        if token in _ENDS or not token.strip():
+        if token and not token.strip("\n"):
+            commented = False
             found.append([])
+        elif token in _ENDS and not commented:
+            found.append([])
+        elif token.startswith("#") or commented:
+            commented = True
         else:
             found[-1].append(token)
     return [command for command in found if command]
@@ -97,6 +102,8 @@ def installs(command: Sequence[str]) -> Installed:
     words = words[1:] if words[:1] == ["sudo"] else words
     plain = [word for word in words if not word.startswith("-")]
     tool = PurePosixPath(plain[0]).name if plain else ""
+    if _JOINS & set(words):
+        return Installed(rest=[" ".join(command)])
     if tool in ("apt", "apt-get"):
         if plain[1:2] == ["install"]:
             named = [re.split(r"[=/:]", word)[0] for word in plain[2:]]
@@ -105,7 +112,7 @@ def installs(command: Sequence[str]) -> Installed:
             return Installed()
     if (python := _pip(words)) is not None:
         return Installed(python=python)
-    if plain[:2] == ["rm", "/var/lib/apt/lists/*"] or not plain:
+    if plain == ["rm", "/var/lib/apt/lists/*"] or not plain:
         return Installed()
     return Installed(rest=[" ".join(command)])
 

@@ -15,7 +15,8 @@ from workbench.tasks.importers.harbor_image import Image
 from workbench.tasks.importers.harbor_upstream import Upstream
 
 _FRAME = re.compile(
-    r"set -\w+( pipefail)?|cd /app|(echo|exit)( .*)?|mkdir -p /logs/verifier|uv init|uv venv \S+( .*)?|source \S+"
+    r"set -\w+( pipefail)?|cd /app|(echo|exit)( [^>|]*)?|mkdir -p /logs/verifier|uv init|uv venv \S+( -p \S+)?"
+    r"|source (\$HOME/\.local/bin/env|\S+/bin/activate)"
     r"|(curl|wget) .*https://astral\.sh/uv/([\w.]+/)?install\.sh \| (sh|bash)"
     r"|if \[ \"?\$PWD\"? = / \]|if \[ \$[\w?]+ -eq 0 \]|_?\w+=\$\?|(then |else )?echo [01] > /logs/verifier/reward\.txt"
     r"|then( exit 1)?|else|fi"
@@ -69,9 +70,8 @@ def read(checkout: Checkout, upstream: Upstream, image: Image, solution: Iterabl
         tests.modules, tests.lacking = judged.modules, judged.doubts
         if judged.loads and tests.python != PYTHON:
             # the very sum of some floats is another one before Python 3.12
-            tests.lacking.append(
-                f"its tests compare what submitted functions return in Python {tests.python or 'of another version'}, not {PYTHON}"
-            )
+            version = tests.python or "of another version"
+            tests.lacking.append(f"its tests compare what submitted functions return in Python {version}, and this is {PYTHON}")
     return tests
 
 
