@@ -185,12 +185,8 @@ class TestFiles:
         kernel = await start({"data.csv": "a,b\n1,2\n"})
         if kernel.inside != WORKSPACE:
             pytest.skip(f"NO NAMESPACES: the workspace is {kernel.inside} here")
-        assert await value_of(
-            kernel, "import os\nopen('/app/out.csv', 'w').write('3')\nopen('/app/data.csv').read(), sorted(os.listdir())"
-        ) == (
-            "a,b\n1,2\n",
-            ["data.csv", "out.csv"],
-        )
+        code = "import os\nopen('/app/out.csv', 'w').write('3')\nopen('/app/data.csv').read(), sorted(os.listdir())"
+        assert await value_of(kernel, code) == ("a,b\n1,2\n", ["data.csv", "out.csv"])
 
     async def test_files_go_in_and_come_out(self, start: Start) -> None:
         kernel = await start()

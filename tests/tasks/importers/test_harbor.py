@@ -91,7 +91,9 @@ def test_adds():
     solution = importlib.util.module_from_spec(spec)
     sys.modules["solution"] = solution
     spec.loader.exec_module(solution)
-    assert [solution.add(*pair) for pair in [(1, 2), (40, 2)]] == [3, 42]
+    cases = [("1, 2", 3), ("40, 2", 42)]
+    for pair, expected in cases:
+        assert solution.add(*eval(pair)) == expected
 """
 YAML = """
 instruction: Write a function add(a, b) to /app/solution.py.
@@ -227,6 +229,11 @@ def test_an_image_that_holds_more_is_not_had_here(tmp_path: Path, dockerfile: st
         ("import pickle", "its tests use pickle, which could run submitted code among them"),
         ("import numpy as np\nnp.load('/app/a.npy', allow_pickle=True)", "its tests may evaluate what was submitted"),
         ("eval(open('/app/formula').read())", "its tests may evaluate what was submitted"),
+        ("import theirs, sys\nfor case in theirs.cases():\n    eval(case)", "its tests may evaluate what was submitted"),
+        ("from pathlib import Path\nPath.home()", "its tests look at the home folder"),
+        ("import subprocess\nsubprocess.run(['python', 'a.py'], cwd='/tests')", "its tests run programs in their own folder"),
+        ("import os\nos.system('cat a | gcc')", "its tests run gcc"),
+        ("import os\ncommand = 'gcc a.c'\nos.system(command)\ncommand = 'ls'", "its tests run gcc"),
         ("open('/etc/nginx.conf')", "its tests look at /etc/nginx.conf"),
         ("import os\nassert os.path.exists('/app/.git')", "its tests look at a git repository, which is not handed in"),
         ("import os\nos.access('/app/run', os.X_OK)", "its tests look at modes, times or links, which are not handed in"),
@@ -256,6 +263,7 @@ def test_tests_that_could_say_something_else_here_are_not_run(tmp_path: Path, te
         ),
         ({"environment___dot_dockerignore": "*"}, "image (its Dockerfile: it has a .dockerignore"),
         ({"task_dot_toml": f'{TOML}mcp_servers = ["a"]\n'}, "image (it asks for environment.mcp_servers"),
+        ({"instruction_dot_md": "Write /tmp/a."}, "image (its instruction speaks of /tmp"),
         ({"instruction_dot_md": "Download the names."}, "network (its instruction speaks of 'Download'"),
         ({"solution__solve_dot_sh": "apt-get install -y jq\n"}, "network (its solution installs jq"),
     ],

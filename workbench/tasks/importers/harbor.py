@@ -10,7 +10,9 @@ import json
 import re
 from pathlib import Path, PurePosixPath
 
-from workbench.errors import TaskError, UsageError
+from packaging.utils import canonicalize_name
+
+from workbench.errors import TaskError
 from workbench.kernels.locks import parse_package
 from workbench.kernels.view import WORKSPACE
 from workbench.tasks.checkout import Checkout
@@ -23,6 +25,7 @@ TITLE = "Harbor or Terminal-Bench tasks"
 SOURCE = "Merrill et al. (2026), arXiv 2601.11868; github.com/laude-institute/harbor, github.com/laude-institute/terminal-bench-2"
 
 _GRADERS = Path(__file__).parent / "graders"
+_SCRATCH = re.compile(r"(?<![\w.])/tmp\b")
 _DIFFICULTIES = ("easy", "medium", "hard")
 
 
@@ -50,9 +53,11 @@ def _id(checkout: Checkout, folder: Path) -> str:
 
 def _task(checkout: Checkout, upstream: Upstream) -> Imported:
     image = harbor_image.read(checkout, upstream)
-    solution = harbor_solution.read(checkout, upstream)
+    solution = harbor_solution.read(checkout, upstream, image.home)
     tests = harbor_tests.read(checkout, upstream, image, solution.packages)
     packages = _packages([*image.packages, *solution.packages, *tests.packages])
+    if _SCRATCH.search(upstream.instruction):
+        tests.lacking.append("its instruction speaks of /tmp, which is not handed in")
     needs = ["gpu"] if upstream.gpus else []
     needs += ["image"] if upstream.asks or image.lacking or tests.lacking else []
     needs += ["network"] if solution.network else []
@@ -95,10 +100,7 @@ def _packages(asked: list[str]) -> list[str]:
     """Return each package once: as the image has it, else as the solution installs it, else as the tests do."""
     chosen: dict[str, str] = {}
     for each in [*asked, "pytest"]:
-        try:
-            chosen.setdefault(parse_package(each).name.lower().replace("_", "-"), each)
-        except UsageError as error:
-            raise TaskError(f"{each!r} is no package: {error.message}") from None
+        chosen.setdefault(canonicalize_name(parse_package(each).name), each)
     return [chosen[name] for name in sorted(chosen)]
 
 

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
 from workbench.kernels.locks import parse_package
 from workbench.tasks.checkout import Checkout
 from workbench.tasks.importers import harbor_shell as shell
@@ -34,77 +36,31 @@ _NAMED = {
 _BROUGHT = {"dateutil", "numpy", "pandas", "scipy"}
 """Modules that other packages bring with them."""
 _SERVERS = {
-    "aiohttp",
-    "docker",
-    "ftplib",
-    "grpc",
-    "http",
-    "httpx",
-    "paramiko",
-    "playwright",
-    "psutil",
-    "requests",
-    "selenium",
-    "smtplib",
-    "socket",
+    *("aiohttp", "docker", "ftplib", "grpc", "http", "httpx", "paramiko", "playwright", "psutil", "requests", "selenium"),
+    *("smtplib", "socket", "telnetlib", "urllib", "websockets"),
 }
-_SERVERS |= {"telnetlib", "urllib", "websockets"}
 _UNWATCHED = {
-    "_thread",
-    "asyncio",
-    "code",
-    "concurrent",
-    "ctypes",
-    "dill",
-    "joblib",
-    "marshal",
-    "multiprocessing",
-    "pexpect",
-    "pickle",
-    "pty",
+    *("_thread", "asyncio", "code", "concurrent", "ctypes", "dill", "joblib", "marshal", "multiprocessing", "pexpect"),
+    *("pickle", "pty", "runpy", "shelve", "torch"),
 }
-_UNWATCHED |= {"runpy", "shelve", "torch"}
 """Ways to run what was submitted in the tests' own process, or past ``subprocess``."""
 _BESIDE = {
-    "collections",
-    "copy",
-    "csv",
-    "importlib",
-    "itertools",
-    "json",
-    "math",
-    "os",
-    "pathlib",
-    "pytest",
-    "random",
-    "re",
-    "string",
-    "sys",
+    *("collections", "copy", "csv", "importlib", "itertools", "json", "math", "os", "pathlib", "pytest", "random", "re"),
+    *("string", "sys", "time", "typing"),
 }
-_BESIDE |= {"time", "typing"}
 """What tests may use that call submitted code: only plain values come back to them."""
 _STARTS = {"Popen", "call", "check_call", "check_output", "getoutput", "getstatusoutput", "popen", "run", "system"}
 _TOOLS = {
-    "bash",
-    "cat",
-    "cp",
-    "diff",
-    "echo",
-    "grep",
-    "head",
-    "ls",
-    "mkdir",
-    "mv",
-    "python",
-    "python3",
-    "rm",
-    "sh",
-    "sort",
-    "tail",
-    "true",
-    "wc",
+    *("bash", "cat", "cd", "cp", "diff", "echo", "grep", "head", "ls", "mkdir", "mv", "python", "python3", "rm", "sh", "sort"),
+    *("tail", "true", "wc"),
 }
 """Programs that every sandbox has."""
+_UNTOLD = "what cannot be told beforehand"
+_EVALUATE = {"compile", "eval", "exec"}
+_PLAIN_CALLS = {"enumerate", "float", "items", "keys", "range", "sorted", "values", "zip"}
+"""What makes nothing but what is there of a value."""
+_OPAQUE = ast.Call(ast.Name("unknown"), [], [])
+"""A value that nobody knows."""
 _KEPT = r"app|workspace|tests|logs|tmp|dev/null|usr/bin/env|bin/(?:ba)?sh"
 _OUTSIDE = re.compile(rf"/(?!(?:{_KEPT})(?:/|$))(?:[\w.-]+/)*[\w.-]+/?")
 _PARSING = threading.Lock()
@@ -145,10 +101,10 @@ class Source:
         self.attributes = {node.attr for node in self.nodes if isinstance(node, ast.Attribute)}
         self.calls = [node for node in self.nodes if isinstance(node, ast.Call)]
         self.called = {name for call in self.calls if (name := _name(call.func))}
-        self.builtins = {call.func.id for call in self.calls if isinstance(call.func, ast.Name)}
         dotted = list(self._imported())
         self.imported = {name.split(".")[0] for name in dotted}
         self.packages = {name.split(".")[0] for name in dotted if "." in name}
+        self.bound = self._bound()
 
     def _imported(self) -> Iterator[str]:
         for node in self.nodes:
@@ -156,6 +112,38 @@ class Source:
                 yield from (alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
                 yield node.module
+
+    def _bound(self) -> dict[str, list[ast.expr]]:
+        """Return the values that each name is given: what is assigned, opened or gone through."""
+        found: dict[str, list[ast.expr]] = {}
+        for node in self.nodes:
+            match node:
+                case ast.Assign(targets=targets, value=value):
+                    pass
+                case ast.AugAssign(target=target, value=value) | ast.NamedExpr(target=target, value=value):
+                    targets = [target]
+                case ast.For(target=target, iter=value) | ast.comprehension(target=target, iter=value):
+                    targets = [target]
+                case ast.withitem(context_expr=value, optional_vars=ast.expr() as target):
+                    targets = [target]
+                case ast.arg(arg=name):
+                    targets, value = [ast.Name(name)], _OPAQUE
+                case _:
+                    continue
+            for target in (each for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)):
+                found.setdefault(target.id, []).append(value)
+        return found
+
+    def is_own(self, value: ast.expr, seen: frozenset[str] = frozenset()) -> bool:
+        """Say whether a value is made of nothing but what the file itself says."""
+        for node in ast.walk(value):
+            if isinstance(node, ast.Call) and _name(node.func) not in _PLAIN_CALLS:
+                return False
+            if isinstance(node, ast.Name) and node.id not in seen | _PLAIN_CALLS:
+                values = self.bound.get(node.id)
+                if not values or not all(self.is_own(each, seen | {node.id}) for each in values):
+                    return False
+        return True
 
 
 @functools.lru_cache(maxsize=4096)
@@ -167,9 +155,9 @@ def _source(text: str) -> Source:
 
 def judge(checkout: Checkout, files: Iterable[Path], folder: Path, packages: Iterable[str]) -> Judgement:
     """Return what is to be said of the test ``files`` in ``folder``, where ``packages`` are installed."""
-    names = {parse_package(each).name.lower().replace("_", "-") for each in packages}
+    names = {canonicalize_name(parse_package(each).name) for each in packages}
     given = {_NAMED.get(name, name.replace("-", "_")) for name in names} | _BROUGHT
-    local = {path.stem for path in folder.iterdir()}
+    local = {path.stem for path in folder.glob("*.py")} | {path.name for path in folder.iterdir() if path.is_dir()}
     judgement = Judgement()
     for path in files:
         try:
@@ -207,13 +195,13 @@ def _companions(source: Source) -> list[str]:
 
 
 def _evaluation(source: Source) -> list[str]:
-    reads = source.called & {"open", "read_text", "read_bytes", "load"} or "subprocess" in source.imported
     unpickles = source.called & {"read_pickle", "unsafe_load", "full_load"} or any(
         word.arg == "allow_pickle" or (word.arg == "Loader" and "Safe" not in ast.unparse(word.value))
         for call in source.calls
         for word in call.keywords
     )
-    evaluates = source.builtins & {"eval", "exec", "compile"} and reads
+    evaluated = [call for call in source.calls if isinstance(call.func, ast.Name) and call.func.id in _EVALUATE]
+    evaluates = any(not call.args or not source.is_own(call.args[0]) for call in evaluated)
     return ["its tests may evaluate what was submitted"] if evaluates or unpickles else []
 
 
@@ -221,6 +209,10 @@ def _places(source: Source) -> list[str]:
     found = [f"its tests look at {path}" for path in sorted(text for text in source.texts if _OUTSIDE.fullmatch(text))[:1]]
     if any(re.search(r"(^|/)\.git(/|$)", text) for text in source.texts):
         found.append("its tests look at a git repository, which is not handed in")
+    if source.called & {"expanduser", "home"}:
+        found.append("its tests look at the home folder")
+    if any(word.arg == "cwd" and "/tests" in ast.unparse(word.value) for call in source.calls for word in call.keywords):
+        found.append("its tests run programs in their own folder")
     if source.attributes & _MODES:
         found.append("its tests look at modes, times or links, which are not handed in")
     return found
@@ -228,14 +220,12 @@ def _places(source: Source) -> list[str]:
 
 def _programs(source: Source) -> list[str]:
     """Name the programs that tests start and not every sandbox has; one that cannot be told is among them."""
-    made = {
-        node.targets[0].id: node.value for node in source.nodes if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
     found: set[str] = set()
     for call in source.calls:
         if _name(call.func) in _STARTS and _starts_processes(call.func) and call.args:
             given = call.args[0]
-            found |= _first_words(made.get(given.id, given) if isinstance(given, ast.Name) else given)
+            for value in source.bound.get(given.id, [given]) if isinstance(given, ast.Name) else [given]:
+                found |= _first_words(value)
     return [f"its tests run {program}" for program in sorted(found - _TOOLS)]
 
 
@@ -248,21 +238,20 @@ def _starts_processes(node: ast.expr) -> bool:
 
 
 def _first_words(node: ast.expr) -> set[str]:
-    unknown = {"what cannot be told beforehand"}
     if isinstance(node, ast.List | ast.Tuple) and node.elts:
         first = node.elts[0]
         if isinstance(first, ast.Attribute) and first.attr == "executable":
             return {"python"}
-        return {first.value} if isinstance(first, ast.Constant) and isinstance(first.value, str) else unknown
+        return {first.value} if isinstance(first, ast.Constant) and isinstance(first.value, str) else {_UNTOLD}
     if isinstance(node, ast.JoinedStr):
-        # what is put in is taken for one word
-        node = ast.Constant("".join(str(part.value) if isinstance(part, ast.Constant) else "x" for part in node.values))
+        # what is put in is taken for a part of a word
+        node = ast.Constant("".join(str(part.value) if isinstance(part, ast.Constant) else "..." for part in node.values))
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         try:
-            return {command[0].lstrip("(") for command in shell.commands(node.value)}
+            return {words[0].lstrip("(") for command in shell.commands(node.value) for words in shell.pipeline(command)}
         except ValueError:
-            return unknown
-    return unknown
+            return {_UNTOLD}
+    return {_UNTOLD}
 
 
 _CHECKS: tuple[Callable[[Source], list[str]], ...] = (_companions, _evaluation, _places, _programs)

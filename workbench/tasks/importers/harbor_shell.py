@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from workbench.errors import UsageError
+from workbench.kernels.locks import parse_package
+
 PROVIDED = frozenset(
     {
         *("bash", "coreutils", "diffutils", "findutils", "grep", "gzip", "sed", "tar"),
@@ -76,6 +79,23 @@ def commands(script: str) -> list[list[str]]:
     return [command for command in found if command]
 
 
+def pipeline(command: Sequence[str]) -> list[list[str]]:
+    """Return the parts of a command between pipes.
+
+    Examples
+    --------
+    >>> pipeline(["cat", "a", "|", "sort"])
+    [['cat', 'a'], ['sort']]
+    """
+    parts: list[list[str]] = [[]]
+    for word in command:
+        if word in _JOINS:
+            parts.append([])
+        else:
+            parts[-1].append(word)
+    return [part for part in parts if part]
+
+
 def without_heredocs(script: str) -> str:
     """Return a script without the texts that it carries."""
     return _HEREDOC.sub("\n", script)
@@ -128,6 +148,20 @@ def _pip(words: list[str]) -> list[str] | None:
     options = [word for word in words[2:] if word.startswith("-")]
     known = {"--no-cache-dir", "--break-system-packages", "--upgrade", "-U", "--quiet", "-q", "--system", "--no-cache", "--user"}
     packages = [word for word in words[2:] if not word.startswith("-")]
-    plain = all(re.fullmatch(r"[A-Za-z0-9._-]+(\[[a-z0-9_,-]+\])?([<>=!~]=?[^/]*)?", package) for package in packages)
     # an option that is not known could be a file of requirements, or another index
-    return packages if packages and plain and set(options) <= known and "." not in packages else None
+    return packages if packages and set(options) <= known and all(map(is_package, packages)) else None
+
+
+def is_package(text: str) -> bool:
+    """Say whether a text names a package of the index, with or without versions.
+
+    Examples
+    --------
+    >>> is_package("numpy>=2,<3"), is_package("./numpy"), is_package("git+https://example.org/numpy")
+    (True, False, False)
+    """
+    try:
+        parse_package(text)
+    except UsageError:
+        return False
+    return True

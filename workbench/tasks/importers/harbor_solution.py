@@ -56,8 +56,8 @@ class Solution:
     network: list[str] = field(default_factory=list)
 
 
-def read(checkout: Checkout, upstream: Upstream, home: str = "/app") -> Solution:
-    """Return a task's solution; where there is none, what the instruction says of the network has to do."""
+def read(checkout: Checkout, upstream: Upstream, home: str) -> Solution:
+    """Return a task's solution, to be played in the folder ``home``, and what speaks for a network that is needed."""
     solution = Solution()
     if found := _ASKS.search(upstream.instruction):
         solution.network.append(f"its instruction speaks of {found.group()!r}")

@@ -106,7 +106,8 @@ def _read_script(tests: Tests, text: str, name: str) -> None:
         tests.packages += done.python
         tests.lacking += [f"{name} installs {', '.join(done.debian)}"] if done.debian else []
         tests.lacking += [f"{name} runs {each[:90]}" for each in done.rest]
-    tests.packages = [each for each in tests.packages if not each.startswith(_PLUGINS)]
+    tests.lacking += [f"{name} installs {each}" for each in tests.packages if not shell.is_package(each)]
+    tests.packages = [each for each in tests.packages if shell.is_package(each) and not each.startswith(_PLUGINS)]
     if len(tests.files) != 1:
         tests.lacking.append(f"{name} does not run pytest on one file")
 

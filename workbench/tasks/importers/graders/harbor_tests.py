@@ -44,7 +44,8 @@ def start_confined(readable: "Iterable[str]", tests: "Iterable[str]") -> None:
         def __init__(self, args, *more, preexec_fn=None, **options):
             words = [args] if isinstance(args, (str, bytes, os.PathLike)) else list(args)
             named = [Path(path) for path in re.findall(r"/tests/[\w./-]+", " ".join(map(os.fsdecode, words)))]
-            shown = [str(path) for path in named if path.is_file() and path.name not in tests]
+            own = {Path("/tests", name) for name in tests}
+            shown = [str(path) for path in named if path.exists() and not any(file.is_relative_to(path) for file in own)]
 
             def confine():
                 sandlock.confine(sandlock.Sandbox(fs_readable=[*readable, *shown], fs_writable=[*ROOMS, "/dev/null"]))
