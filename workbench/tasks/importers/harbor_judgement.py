@@ -130,8 +130,8 @@ class Source:
                     targets, value = [ast.Name(name)], _OPAQUE
                 case _:
                     continue
-            for target in (each for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)):
-                found.setdefault(target.id, []).append(value)
+            for each in (part for whole in targets for part in ast.walk(whole) if isinstance(part, ast.Name)):
+                found.setdefault(each.id, []).append(value)
         return found
 
     def is_own(self, value: ast.expr, seen: frozenset[str] = frozenset()) -> bool:
