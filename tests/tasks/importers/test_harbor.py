@@ -189,8 +189,15 @@ def test_a_task_is_what_upstream_says(upstream: Path) -> None:
     sort, adds = found["harbor/sort-names"], found["harbor/old/adds"]
     assert (sort.task.difficulty, sort.task.environment.memory, sort.task.interaction.max_seconds) == ("medium", "1G", 120)
     assert sort.task.environment.packages == ["pytest==8.4.1"]
+    assert [(metric.name, metric.noise) for metric in sort.task.metrics] == [("reward", 0), ("checks", 0)]
     assert sort.instruction({}).startswith("Sort the names in /app/names.txt into /app/sorted.txt.\n\n/app is your working directory")
     assert adds.task.difficulty == "easy" and "add(a, b)" in adds.instruction({})
+
+
+def test_tests_that_look_at_the_clock_may_not_say_the_same_twice(tmp_path: Path) -> None:
+    task(tmp_path / "task", tests__test_outputs_dot_py="import time\nassert time.time() < 1e12\n")
+    (found,) = harbor.tasks(Checkout(tmp_path / "task"))
+    assert [metric.noise for metric in found.task.metrics] == [1, 1]
 
 
 def test_one_task_folder_will_do(upstream: Path) -> None:

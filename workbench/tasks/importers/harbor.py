@@ -58,6 +58,7 @@ def _task(checkout: Checkout, upstream: Upstream) -> Imported:
     packages = _packages([*image.packages, *solution.packages, *tests.packages])
     if _SCRATCH.search(upstream.instruction):
         tests.lacking.append("its instruction speaks of /tmp, which is not handed in")
+    noise = float(tests.timed)
     needs = ["gpu"] if upstream.gpus else []
     needs += ["image"] if upstream.asks or image.lacking or tests.lacking else []
     needs += ["network"] if solution.network else []
@@ -83,8 +84,8 @@ def _task(checkout: Checkout, upstream: Upstream) -> Imported:
         "submission": {"kind": "tree", "max_bytes": 512 * 2**20, "max_files": 50_000},
         "grader": {"timeout": upstream.test_seconds + 120, "folders": [WORKSPACE, "/tests", "/logs"]},
         "metric": [
-            {"name": "reward", "primary": True, "range": [0, 1], "invalid": 0, "success": {"rule": "eq", "value": 1}},
-            {"name": "checks", "range": [0, 1], "invalid": 0},
+            {"name": "reward", "primary": True, "range": [0, 1], "invalid": 0, "noise": noise, "success": {"rule": "eq", "value": 1}},
+            {"name": "checks", "range": [0, 1], "invalid": 0, "noise": noise},
         ],
     }
     return Imported(

@@ -56,6 +56,7 @@ _TOOLS = {
 }
 """Programs that every sandbox has."""
 _UNTOLD = "what cannot be told beforehand"
+_CLOCKS = {"monotonic", "perf_counter", "process_time", "time", "timeit"}
 _EVALUATE = {"compile", "eval", "exec"}
 _PLAIN_CALLS = {"enumerate", "float", "items", "keys", "range", "sorted", "values", "zip"}
 """What makes nothing but what is there of a value."""
@@ -77,12 +78,15 @@ class Judgement:
         Modules of packages, without which they cannot be run.
     loads : bool
         Whether they call submitted code that they have loaded.
+    timed : bool
+        Whether they look at the clock.
     doubts : list of str
         Why they might say something else here.
     """
 
     modules: list[str] = field(default_factory=list)
     loads: bool = False
+    timed: bool = False
     doubts: list[str] = field(default_factory=list)
 
 
@@ -166,6 +170,7 @@ def judge(checkout: Checkout, files: Iterable[Path], folder: Path, packages: Ite
             judgement.doubts.append(f"{path.name} is not Python: {error}")
             continue
         judgement.modules += sorted(source.imported & given)
+        judgement.timed |= bool(source.called & _CLOCKS)
         theirs = source.imported - sys.stdlib_module_names - given - local
         if theirs or source.called & {"spec_from_file_location", "import_module", "__import__"}:
             judgement.loads = True

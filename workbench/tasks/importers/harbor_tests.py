@@ -43,6 +43,8 @@ class Tests:
         The Python that runs them upstream; empty where that cannot be told.
     modules : list of str
         What must be there for the tests to be run at all.
+    timed : bool
+        Whether they look at the clock: then two gradings may differ.
     lacking : list of str
         Why they cannot be run here, or not be believed.
     """
@@ -52,6 +54,7 @@ class Tests:
     copies: list[tuple[str, str]] = field(default_factory=list)
     python: str = ""
     modules: list[str] = field(default_factory=list)
+    timed: bool = False
     lacking: list[str] = field(default_factory=list)
 
 
@@ -67,7 +70,7 @@ def read(checkout: Checkout, upstream: Upstream, image: Image, solution: Iterabl
     if not tests.lacking and not image.lacking:
         packages = [*tests.packages, *image.packages, *solution, "pytest"]
         judged = harbor_judgement.judge(checkout, _sources(folder, tests.files), folder, packages)
-        tests.modules, tests.lacking = judged.modules, judged.doubts
+        tests.modules, tests.timed, tests.lacking = judged.modules, judged.timed, judged.doubts
         if judged.loads and tests.python != PYTHON:
             # the very sum of some floats is another one before Python 3.12
             version = tests.python or "of another version"
