@@ -380,7 +380,10 @@ def test_tests_that_take_too_long_are_not_passed(upstream: Path) -> None:
 @pytest.mark.skipif(REAL not in os.environ, reason=f"REAL CHECKOUT: {REAL} names none")
 async def test_a_real_checkout(solved: Solved) -> None:
     report = suites.import_("harbor", Path(os.environ[REAL]))
-    names = [each.task.id for each in report.found if each.cells and not availability.lacking(each.task)]
+    # what looks at the clock may fail on a busy machine
+    names = [
+        each.task.id for each in report.found if each.solution() and not each.task.primary.noise and not availability.lacking(each.task)
+    ]
     assert names
     assert await solved((name, "oracle") for name in names) == [True] * len(names)
     assert await solved((name, "nop") for name in names) == [False] * len(names)
