@@ -82,8 +82,8 @@ def read(checkout: Checkout, upstream: Upstream) -> Image:
     for kind, value in found:
         try:
             _apply(image, upstream, kind, value)
-        except ValueError:
-            # a quotation that does not end, or a list that is none
+        except (ValueError, IndexError, TypeError, AttributeError):
+            # a quotation that does not end, nothing at all, or a list of something else
             image.lacking.append(f"it says {kind} {value[:_MOST]}")
     if sum(kind == "FROM" for kind, _ in found) != 1:
         image.lacking.append("it has several stages")
@@ -107,7 +107,7 @@ def _instructions(text: str) -> list[tuple[str, str]]:
 def _apply(image: Image, upstream: Upstream, kind: str, value: str) -> None:
     match kind:
         case "FROM":
-            name = shlex.split(value)[0]
+            (name, *_) = (word for word in shlex.split(value) if not word.startswith("--platform="))
             if found := _BASE.fullmatch(name):
                 system = _PYTHONS.get(found["release"] or found["ubuntu"] or "", "")
                 image.python = found["python"] or (found["with_python"] or "").replace("-", ".") or system

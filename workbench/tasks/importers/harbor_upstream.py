@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ def _harbor(checkout: Checkout, folder: Path, name: PurePosixPath) -> Upstream:
         solution=folder / "solution" / "solve.sh",
         agent_seconds=_seconds(checkout, file, agent.get("timeout_sec", 600)),
         test_seconds=_seconds(checkout, file, verifier.get("timeout_sec", 600)),
-        memory=environment.get("memory") if megabytes is None else f"{megabytes}M",
+        memory=_memory(environment.get("memory") if megabytes is None else f"{megabytes}M"),
         gpus=environment.get("gpus") or 0,
         asks=asks,
     )
@@ -128,7 +129,9 @@ def _terminal_bench(checkout: Checkout, folder: Path, name: PurePosixPath) -> Up
         raise TaskError(f"{checkout.root / file} is not YAML: {error}") from None
     if not isinstance(said, dict):
         raise TaskError(f"{checkout.root / file} is no table")
-    texts = {each["key"]: each["description"] for each in said.get("descriptions") or [] if {"key", "description"} <= each.keys()}
+    listed = said.get("descriptions")
+    described = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    texts = {each.get("key"): each.get("description") for each in described}
     instruction = texts.get("base", said.get("instruction"))
     if not isinstance(instruction, str):
         raise TaskError(f"{checkout.root / file} has no instruction")
@@ -152,6 +155,12 @@ def _table(checkout: Checkout, file: PurePosixPath, said: Mapping[str, Any], nam
     if not isinstance(table, dict):
         raise TaskError(f"{checkout.root / file}: {name} is no table")
     return table
+
+
+def _memory(said: object) -> str | None:
+    """Return a size as it is written here; None where it cannot be read."""
+    found = re.fullmatch(r"(\d+)\s*([KMGT])(?:i?B)?", str(said), re.IGNORECASE)
+    return f"{found[1]}{found[2].upper()}" if found else None
 
 
 def _seconds(checkout: Checkout, file: PurePosixPath, value: object) -> float:
