@@ -10,13 +10,13 @@ import ast
 import functools
 import re
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
+from workbench import syntax
 from workbench.kernels.locks import parse_package
 from workbench.tasks.checkout import Checkout
 from workbench.tasks.importers import harbor_shell as shell
@@ -64,7 +64,6 @@ _OPAQUE = ast.Call(ast.Name("unknown"), [], [])
 """A value that nobody knows."""
 _KEPT = r"app|workspace|tests|logs|tmp|dev/null|usr/bin/env|bin/(?:ba)?sh"
 _OUTSIDE = re.compile(rf"/(?!(?:{_KEPT})(?:/|$))(?:[\w.-]+/)*[\w.-]+/?")
-_PARSING = threading.Lock()
 _MODES = {"X_OK", "is_symlink", "islink", "readlink", "st_mode", "st_mtime", "getmtime"}
 
 
@@ -152,9 +151,7 @@ class Source:
 
 @functools.lru_cache(maxsize=4096)
 def _source(text: str) -> Source:
-    # where two threads make syntax trees at once, some versions of Python 3.11 and 3.12 raise a SystemError
-    with _PARSING:
-        return Source(ast.parse(text))
+    return Source(syntax.parse(text))
 
 
 def judge(checkout: Checkout, files: Iterable[Path], folder: Path, packages: Iterable[str]) -> Judgement:
