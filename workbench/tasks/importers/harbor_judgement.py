@@ -163,7 +163,7 @@ def judge(checkout: Checkout, files: Iterable[Path], folder: Path, packages: Ite
     for path in files:
         try:
             source = _source(checkout.text(str(path.relative_to(checkout.root))))
-        except (SyntaxError, ValueError) as error:
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             judgement.doubts.append(f"{path.name} is not Python: {error}")
             continue
         judgement.modules += sorted(source.imported & given)
