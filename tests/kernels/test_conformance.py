@@ -16,6 +16,7 @@ from workbench.errors import UsageError
 from workbench.kernels.contract import Kernel
 from workbench.kernels.environments import Environment
 from workbench.kernels.session import KernelSession, Sandbox
+from workbench.kernels.view import WORKSPACE
 from workbench.observation import Output
 
 from .backends import BACKENDS, backend
@@ -179,6 +180,13 @@ class TestFiles:
     async def test_what_was_staged_is_there_and_the_kernel_starts_there(self, start: Start) -> None:
         kernel = await start({"data.csv": "a,b\n1,2\n"})
         assert await value_of(kernel, "import os\nopen('data.csv').read(), os.getcwd()") == ("a,b\n1,2\n", kernel.inside)
+
+    async def test_the_workspace_has_the_name_that_containers_give_it(self, start: Start) -> None:
+        kernel = await start({"data.csv": "a,b\n1,2\n"})
+        if kernel.inside != WORKSPACE:
+            pytest.skip(f"NO NAMESPACES: the workspace is {kernel.inside} here")
+        code = "import os\nopen('/app/out.csv', 'w').write('3')\nopen('/app/data.csv').read(), sorted(os.listdir())"
+        assert await value_of(kernel, code) == ("a,b\n1,2\n", ["data.csv", "out.csv"])
 
     async def test_files_go_in_and_come_out(self, start: Start) -> None:
         kernel = await start()

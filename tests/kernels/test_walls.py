@@ -57,7 +57,8 @@ def seen(path):
         return sorted(os.listdir(path)) if os.path.isdir(path) else len(open(path, 'rb').read(1))
     except OSError as error:
         return None
-print(json.dumps({path: seen(path) for path in json.loads(%r)}))
+# of many places, what can be shown is what is there
+print(json.dumps({path: there for path in json.loads(%r) if (there := seen(path)) is not None}))
 """
 
 
@@ -65,7 +66,7 @@ async def seen(opened: Opener, places: list[Path], **options: object) -> dict[st
     session = await opened(**options)
     observation = await session.execute(SEEN % json.dumps([str(path) for path in places]))
     assert observation.status == "ok", told(observation)
-    found: dict[str, object] = json.loads(text_of(observation))
+    found: dict[str, object] = dict.fromkeys(map(str, places)) | json.loads(text_of(observation))
     return found
 
 

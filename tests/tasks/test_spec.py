@@ -42,7 +42,7 @@ RULES = {
     "unknown field of a table": ("[interaction]\nsteps = 3\n", SUBMISSION, METRIC, "interaction.steps", "Extra inputs are not permitted"),
     "no steps": ("[interaction]\nmax_steps = 0\n", SUBMISSION, METRIC, "interaction.max_steps", "greater than or equal to 1"),
     "no seconds": ("[interaction]\nmax_seconds = 0\n", SUBMISSION, METRIC, "interaction.max_seconds", "greater than 0"),
-    "needs": ("[prepare]\nneeds = ['luck']\n", SUBMISSION, METRIC, "prepare.needs.0", "'network', 'kaggle', 'gpu', 'judge' or 'files'"),
+    "needs": ("[prepare]\nneeds = ['luck']\n", SUBMISSION, METRIC, "prepare.needs.0", "'gpu', 'judge', 'files' or 'image'"),
     "script outside": ("[prepare]\nscript = '../x.py'\n", SUBMISSION, METRIC, "prepare.script", "'../x.py' must be a relative path"),
     "absolute path": ("", "[submission]\nkind = 'file'\npath = '/etc/passwd'\n", METRIC, "submission.path", "must be a relative path"),
     "path upwards": ("", "[submission]\nkind = 'file'\npath = 'a/../../b'\n", METRIC, "submission.path", "must be a relative path"),
@@ -86,6 +86,7 @@ RULES = {
         "default level = 'c' is not one of a, b",
     ),
     "default without axis": ("[prompt]\ndefault = {mood = 'c'}\n", SUBMISSION, METRIC, "prompt", "default names an unknown axis: mood"),
+    "grader's folder": ("[grader]\nfolders = ['data']\n", SUBMISSION, METRIC, "grader.folders.0", "'data' must be an absolute path"),
     "grader in no time": ("[grader]\ntimeout = 0\n", SUBMISSION, METRIC, "grader.timeout", "greater than 0"),
 }  # fmt: skip
 

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from workbench.errors import SandboxError, UsageError
 from workbench.kernels import archive, e2b_service, files, templates
 from workbench.kernels.files import Entry
-from workbench.kernels.view import INSIDE, PROGRAMS, WORKSPACE
+from workbench.kernels.view import APP, INSIDE, PROGRAMS, WORKSPACE
 
 if TYPE_CHECKING:
     from e2b import AsyncSandbox
@@ -30,6 +30,7 @@ _ARCHIVE = "/run/workbench.tar"
 _SECONDS = 600
 _FURNISH = f"""set -e
 mkdir -p {WORKSPACE} {PROGRAMS} {SOCKETS}
+ln -sfn {WORKSPACE} {APP}
 grep -q '^{USER}:' /etc/passwd || echo '{USER}:x:{UID}:{UID}::/tmp:/bin/sh' >> /etc/passwd
 grep -q '^{USER}:' /etc/group || echo '{USER}:x:{UID}:' >> /etc/group
 chown {UID}:{UID} {WORKSPACE}

@@ -19,7 +19,7 @@ from workbench.kernels import docker_engine
 from workbench.kernels.docker_engine import Engine, asked
 from workbench.kernels.environments import PYTHON, Environment
 from workbench.kernels.installer import uv
-from workbench.kernels.view import INSIDE, PROGRAMS
+from workbench.kernels.view import APP, INSIDE, PROGRAMS, WORKSPACE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +49,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends {{ system | joi
 RUN ["python3", "-c", {{ check | tojson }}, "{{ python }}", "{{ prefix }}"]
 ADD environment.tar {{ prefix }}/
 COPY inside {{ programs }}
+RUN ["ln", "-sfn", "{{ workspace }}", "{{ app }}"]
 """
 
 
@@ -82,7 +83,8 @@ def dockerfile(system: Sequence[str] = ()) -> str:
     RUN apt-get update && apt-get install -y --no-install-recommends graphviz && rm -rf /var/lib/apt/lists/*
     """
     template = jinja2.Environment(autoescape=False, trim_blocks=True, keep_trailing_newline=True).from_string(_DOCKERFILE)  # noqa: S701
-    return template.render(base=base(), system=system, prefix=PREFIX, programs=PROGRAMS, python=PYTHON, check=_CHECK)
+    paths = {"prefix": PREFIX, "programs": PROGRAMS, "workspace": WORKSPACE, "app": APP}
+    return template.render(base=base(), system=system, python=PYTHON, check=_CHECK, **paths)
 
 
 def _programs() -> list[Path]:

@@ -10,9 +10,9 @@ from typing import Any
 from workbench.errors import UsageError
 from workbench.kernels.allowlist import Allowlist
 from workbench.kernels.limits import Limits
-from workbench.kernels.view import BRANCHES, CONNECTION, IN_MEMORY, PROGRAMS, RUNS, WORKSPACE
+from workbench.kernels.view import APP, BRANCHES, CONNECTION, IN_MEMORY, PROGRAMS, RUNS, WORKSPACE
 
-_TAKEN = (*IN_MEMORY, "/dev", "/proc", "/sys", WORKSPACE, RUNS, BRANCHES, CONNECTION, str(PROGRAMS))
+_TAKEN = (*IN_MEMORY, "/dev", "/proc", "/sys", WORKSPACE, APP, RUNS, BRANCHES, CONNECTION, str(PROGRAMS))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ ETC = ("alternatives", "ca-certificates", "fonts", "ld.so.cache", "ld.so.conf", 
 
 WORKSPACE = "/workspace"
 """Where the agent's files are, as its kernel sees them."""
+APP = "/app"
+"""Another name of the same folder: tasks that were written for a container have their files there."""
 RUNS, BRANCHES, CONNECTION = "/runs", "/branches", "/connection"
 """Where an image keeps its kernels' folders and their branches, and where a kernel finds its sockets."""
 IN_MEMORY = ("/tmp", "/dev/shm")  # noqa: S108 - the sandbox's own
@@ -145,6 +147,7 @@ def sight(view: View, scratch: Path, scratch_bytes: int, user: int) -> Sight:
     for name in view.hide:
         made.cover(environment.site_packages / name)
     made.show(INSIDE, PROGRAMS)
+    made.arguments += ["--symlink", WORKSPACE, APP]
     for mount in view.mounts:
         made.show(mount.host, Path(mount.inside), writable=mount.writable)
     return made

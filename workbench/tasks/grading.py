@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import json
 import math
+import os
 import secrets
 import shutil
 import time
@@ -179,11 +180,18 @@ async def _ask(
     walls.let_read(frozen.root)
     try:
         mounts = [Mount(prepared.hidden, "/grading/hidden"), Mount(frozen.root, "/grading/submission")]
+        rooms = [Mount(scratch / f"room-{number}", path, writable=True) for number, path in enumerate(task.grader.folders)]
+        for room in rooms:
+            room.host.mkdir()
+        mounts += rooms
         view = View(environment, mounts)
         how = json.dumps({**task.grader.model_dump(include={"kind", "entry", "options"}), "judge": judge is not None})
         arguments = ["/grading/hidden", "/grading/submission", how]
         enclosure = await asyncio.to_thread(walls.enclose, INSIDE / "grade.py", arguments, view, limits, scratch, walled=walled)
-        process = WalledProcess(enclosure, limits, listens=judge is not None)
+        if enclosure.uid is not None:
+            for room in rooms:
+                os.chown(room.host, enclosure.uid, enclosure.uid)
+        process = WalledProcess(enclosure, limits, watched=[room.host for room in rooms], listens=judge is not None)
         try:
             await process.start()
             line = await _listen(process, task.grader.timeout, judge)

@@ -45,6 +45,17 @@ def _entry(text: str) -> str:
     return text
 
 
+def _folder(path: str) -> str:
+    parts = PurePosixPath(path)
+    if not parts.is_absolute() or ".." in parts.parts or len(parts.parts) < 2 or "\0" in path:
+        raise ValueError(f"{path!r} must be an absolute path without '..', for example /data")
+    return path
+
+
+Folder = Annotated[str, AfterValidator(_folder)]
+"""An absolute path within a sandbox."""
+
+
 Entry = Annotated[str, AfterValidator(_entry)]
 """A file of the hidden folder and a name in it."""
 
@@ -144,7 +155,7 @@ class Prepare(Table):
     script: Inside | None = None
     """A Python file of the task folder, run in the task's environment behind walls. It writes ``workspace/`` and
     ``hidden/`` in its working directory; both are laid over the task's own."""
-    needs: list[Literal["network", "kaggle", "gpu", "judge", "files"]] = Field(default_factory=list)
+    needs: list[Literal["network", "kaggle", "gpu", "judge", "files", "image"]] = Field(default_factory=list)
     """What must be there, see :mod:`workbench.tasks.availability`."""
     why: str = ""
     """What is needed, in words, where the list does not say enough."""
@@ -209,6 +220,8 @@ class Grader(Table):
     """What a ready-made grader is told; see ``workbench_grading``."""
     copy_: list[Copy] = Field(default_factory=list, alias="copy")
     """What is put into the hidden folder besides."""
+    folders: list[Folder] = Field(default_factory=list)
+    """Empty folders that the grader finds there and may fill."""
     timeout: float = Field(default=300, gt=0)
     """Seconds."""
 

@@ -37,7 +37,18 @@ class Importer(Protocol):
         ...
 
 
-NAMES = ("blade", "boxinggym", "humaneval", "m3tooleval", "mbpp", "mlagentbench", "mle-bench", "refactorbench", "scienceagentbench")
+NAMES = (
+    "blade",
+    "boxinggym",
+    "harbor",
+    "humaneval",
+    "m3tooleval",
+    "mbpp",
+    "mlagentbench",
+    "mle-bench",
+    "refactorbench",
+    "scienceagentbench",
+)
 
 
 class Record(BaseModel):

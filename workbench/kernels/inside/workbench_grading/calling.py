@@ -86,10 +86,12 @@ class Submitted:
         To the process.
     deadline : float
         Of :func:`time.monotonic`, for all that is asked together.
+    most_answer : int
+        Bytes that an answer may have.
     """
 
-    def __init__(self, channel: "socket.socket", deadline: float) -> None:
-        self._channel, self._deadline = channel, deadline
+    def __init__(self, channel: "socket.socket", deadline: float, most_answer: int = _MOST_ANSWER) -> None:
+        self._channel, self._deadline, self._most_answer = channel, deadline, most_answer
         self.module = Remote(self, 0)
 
     def ask(self, *what: object) -> object:
@@ -122,8 +124,8 @@ class Submitted:
                 if not part:
                     raise Failed("its process ended")
                 said += part
-                if len(said) > _MOST_ANSWER:
-                    raise Failed(f"it returned more than {_MOST_ANSWER} bytes")
+                if len(said) > self._most_answer:
+                    raise Failed(f"it returned more than {self._most_answer} bytes")
         except TimeoutError:
             raise Failed("it took too long") from None
         except OSError as error:
@@ -138,7 +140,9 @@ class Submitted:
 
 
 @contextlib.contextmanager
-def submitted(submission: Path, file: str, *, context: str = "", timeout: float = 60) -> "Iterator[Submitted]":
+def submitted(
+    submission: Path, file: str, *, context: str = "", timeout: float = 60, most_answer: int = _MOST_ANSWER
+) -> "Iterator[Submitted]":
     """Load a submitted Python file in a process that :func:`~workbench_grading.run_submitted` would make, and call what it defines.
 
     Tests run on this side, in the grader; only arguments go over, and only values of plain types (numbers, text, lists,
@@ -156,6 +160,8 @@ def submitted(submission: Path, file: str, *, context: str = "", timeout: float 
         Code that runs before it in the same namespace.
     timeout : float
         Seconds, for everything together.
+    most_answer : int
+        Bytes that one answer may have.
 
     Yields
     ------
@@ -174,6 +180,6 @@ def submitted(submission: Path, file: str, *, context: str = "", timeout: float 
     with ours, theirs, tempfile.TemporaryFile() as err, confined(code, submission, stdin=theirs, stdout=subprocess.DEVNULL, err=err):
         # from here on only the process holds that end: when it is gone, the channel says so
         theirs.close()
-        there = Submitted(ours, time.monotonic() + timeout)
+        there = Submitted(ours, time.monotonic() + timeout, most_answer)
         there.ask("load", there.module)
         yield there

@@ -1,0 +1,126 @@
+"""Harbor and Terminal-Bench: task folders, each with an image, an instruction, tests and mostly a solution.
+
+A task whose Dockerfile holds no more than Python, packages of the index and files runs in an environment with those
+packages; its ``/app`` is the workspace. Others are listed with what they lack.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path, PurePosixPath
+
+from packaging.utils import canonicalize_name
+
+from workbench.errors import TaskError
+from workbench.kernels.locks import parse_package
+from workbench.kernels.view import WORKSPACE
+from workbench.tasks.checkout import Checkout
+from workbench.tasks.imported import Imported, Piece
+from workbench.tasks.importers import harbor_image, harbor_solution, harbor_tests, harbor_upstream
+from workbench.tasks.importers.harbor_upstream import Upstream
+from workbench.tasks.spec import Task
+
+TITLE = "Harbor or Terminal-Bench tasks"
+SOURCE = "Merrill et al. (2026), arXiv 2601.11868; github.com/laude-institute/harbor, github.com/laude-institute/terminal-bench-2"
+
+_GRADERS = Path(__file__).parent / "graders"
+_SCRATCH = re.compile(r"(?<![\w.])/tmp\b")
+_DIFFICULTIES = ("easy", "medium", "hard")
+
+
+def tasks(checkout: Checkout) -> list[Imported]:
+    """Return the tasks at or below the checkout's top; an id says where below it a task is.
+
+    Raises
+    ------
+    TaskError
+        If there is none, or one is malformed.
+    """
+    found: dict[str, Imported] = {}
+    for folder in harbor_upstream.folders(checkout.root):
+        task = _task(checkout, harbor_upstream.read(checkout, folder))
+        if task.task.id in found:
+            raise TaskError(f"{checkout.root} holds two tasks that would be called {task.task.id}", hint="import the folders one by one")
+        found[task.task.id] = task
+    return list(found.values())
+
+
+def _id(checkout: Checkout, folder: Path) -> str:
+    parts = folder.relative_to(checkout.root).parts or (folder.name,)
+    return "/".join(["harbor", *(re.sub(r"[^a-z0-9._-]", "-", part.lower()).lstrip("._-") or "task" for part in parts)])
+
+
+def _task(checkout: Checkout, upstream: Upstream) -> Imported:
+    image = harbor_image.read(checkout, upstream)
+    solution = harbor_solution.read(checkout, upstream, image.home)
+    tests = harbor_tests.read(checkout, upstream, image, solution.packages)
+    packages = _packages([*image.packages, *solution.packages, *tests.packages])
+    if _SCRATCH.search(upstream.instruction):
+        tests.lacking.append("its instruction speaks of /tmp, which is not handed in")
+    noise = float(tests.timed)
+    needs = ["gpu"] if upstream.gpus else []
+    needs += ["image"] if upstream.asks or image.lacking or tests.lacking else []
+    needs += ["network"] if solution.network else []
+    why = [f"it asks for {each}" for each in upstream.asks] + [f"its Dockerfile: {each}" for each in image.lacking[:1]]
+    why += [*tests.lacking[:1], *solution.network[:1]]
+    said = {
+        "schema": 1,
+        "id": _id(checkout, upstream.folder),
+        "family": "data-science",
+        "suite": "harbor",
+        "licence": "NOASSERTION",
+        "source": SOURCE,
+        "summary": " ".join(upstream.instruction.split())[:200],
+        "difficulty": upstream.difficulty if upstream.difficulty in _DIFFICULTIES else None,
+        "interaction": {"max_steps": 100, "max_seconds": upstream.agent_seconds},
+        "prepare": {"needs": needs, "why": "; ".join(why)},
+        "environment": {
+            "name": "python-min",
+            "packages": packages,
+            "memory": upstream.memory or "2G",
+            "cell_seconds": upstream.agent_seconds,
+        },
+        "submission": {"kind": "tree", "max_bytes": 512 * 2**20, "max_files": 50_000},
+        "grader": {"timeout": upstream.test_seconds + 120, "folders": [WORKSPACE, "/tests", "/logs"]},
+        "metric": [
+            {"name": "reward", "primary": True, "range": [0, 1], "invalid": 0, "noise": noise, "success": {"rule": "eq", "value": 1}},
+            {"name": "checks", "range": [0, 1], "invalid": 0, "noise": noise},
+        ],
+    }
+    return Imported(
+        Task.model_validate(said),
+        checkout,
+        {"": _instruction(upstream, image.home)},
+        _pieces(upstream, image, tests) if not needs else [],
+        cells=solution.cells,
+    )
+
+
+def _packages(asked: list[str]) -> list[str]:
+    """Return each package once: as the image has it, else as the solution installs it, else as the tests do."""
+    chosen: dict[str, str] = {}
+    for each in [*asked, "pytest"]:
+        chosen.setdefault(canonicalize_name(parse_package(each).name), each)
+    return [chosen[name] for name in sorted(chosen)]
+
+
+def _instruction(upstream: Upstream, home: str) -> str:
+    where = f"{home} is your working directory" + ("." if home == WORKSPACE else f"; it is the same folder as {WORKSPACE}.")
+    kept = "There is no network. What is handed in are the files in it, no links and no running programs."
+    return f"{upstream.instruction.strip()}\n\n{where} {kept}"
+
+
+def _pieces(upstream: Upstream, image: harbor_image.Image, tests: harbor_tests.Tests) -> list[Piece]:
+    told = {"home": image.home, "copies": tests.copies, "files": tests.files, "modules": tests.modules, "seconds": upstream.test_seconds}
+    copies = [Piece(str(PurePosixPath("workspace", to.relative_to(image.home))), source) for source, to in image.copies]
+    return [
+        *copies,
+        # a workspace is files
+        *(Piece(str(PurePosixPath("workspace", path.relative_to(image.home), ".keep")), "") for path in image.folders),
+        Piece("hidden/tests", upstream.folder / "tests"),
+        Piece("hidden/task.json", json.dumps(told)),
+        Piece("hidden/grader.py", (_GRADERS / "harbor.py").read_text(encoding="utf-8")),
+        Piece("hidden/run_tests.py", (_GRADERS / "harbor_tests.py").read_text(encoding="utf-8")),
+        Piece("hidden/pytest.ini", "[pytest]\n"),
+    ]
