@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 
 from workbench.tasks.checkout import Checkout
-from workbench.tasks.importers import harbor_shell as shell
-from workbench.tasks.importers.harbor_upstream import Upstream
+from workbench.tasks.importers.harbor import shell
+from workbench.tasks.importers.harbor.formats import Upstream
 
 _FETCHES = re.compile(
     r"\b(?:curl|wget|git clone|npm|cargo|uvx?|conda|opam|requests\.get|urlopen|urlretrieve|hf_hub_download|load_dataset|from_pretrained)\b"

@@ -17,14 +17,14 @@ from workbench.kernels.locks import parse_package
 from workbench.kernels.view import WORKSPACE
 from workbench.tasks.checkout import Checkout
 from workbench.tasks.imported import Imported, Piece
-from workbench.tasks.importers import harbor_image, harbor_solution, harbor_tests, harbor_upstream
-from workbench.tasks.importers.harbor_upstream import Upstream
+from workbench.tasks.importers.harbor import formats, images, reference, verifier
+from workbench.tasks.importers.harbor.formats import Upstream
 from workbench.tasks.spec import Task
 
 TITLE = "Harbor or Terminal-Bench tasks"
 SOURCE = "Merrill et al. (2026), arXiv 2601.11868; github.com/laude-institute/harbor, github.com/laude-institute/terminal-bench-2"
 
-_GRADERS = Path(__file__).parent / "graders"
+_GRADERS = Path(__file__).parents[1] / "graders"
 _SCRATCH = re.compile(r"(?<![\w.])/tmp\b")
 _DIFFICULTIES = ("easy", "medium", "hard")
 
@@ -38,8 +38,8 @@ def tasks(checkout: Checkout) -> list[Imported]:
         If there is none, or one is malformed.
     """
     found: dict[str, Imported] = {}
-    for folder in harbor_upstream.folders(checkout.root):
-        task = _task(checkout, harbor_upstream.read(checkout, folder))
+    for folder in formats.folders(checkout.root):
+        task = _task(checkout, formats.read(checkout, folder))
         if task.task.id in found:
             raise TaskError(f"{checkout.root} holds two tasks that would be called {task.task.id}", hint="import the folders one by one")
         found[task.task.id] = task
@@ -52,9 +52,9 @@ def _id(checkout: Checkout, folder: Path) -> str:
 
 
 def _task(checkout: Checkout, upstream: Upstream) -> Imported:
-    image = harbor_image.read(checkout, upstream)
-    solution = harbor_solution.read(checkout, upstream, image.home)
-    tests = harbor_tests.read(checkout, upstream, image, solution.packages)
+    image = images.read(checkout, upstream)
+    solution = reference.read(checkout, upstream, image.home)
+    tests = verifier.read(checkout, upstream, image, solution.packages)
     packages = _packages([*image.packages, *solution.packages, *tests.packages])
     if _SCRATCH.search(upstream.instruction):
         tests.lacking.append("its instruction speaks of /tmp, which is not handed in")
@@ -111,7 +111,7 @@ def _instruction(upstream: Upstream, home: str) -> str:
     return f"{upstream.instruction.strip()}\n\n{where} {kept}"
 
 
-def _pieces(upstream: Upstream, image: harbor_image.Image, tests: harbor_tests.Tests) -> list[Piece]:
+def _pieces(upstream: Upstream, image: images.Image, tests: verifier.Tests) -> list[Piece]:
     told = {"home": image.home, "copies": tests.copies, "files": tests.files, "modules": tests.modules, "seconds": upstream.test_seconds}
     copies = [Piece(str(PurePosixPath("workspace", to.relative_to(image.home))), source) for source, to in image.copies]
     return [

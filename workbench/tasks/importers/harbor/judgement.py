@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 from workbench import syntax
 from workbench.kernels.locks import parse_package
 from workbench.tasks.checkout import Checkout
-from workbench.tasks.importers import harbor_shell as shell
+from workbench.tasks.importers.harbor import shell
 
 _NAMED = {
     "beautifulsoup4": "bs4",

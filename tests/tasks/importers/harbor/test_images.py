@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.tasks.checkout import Checkout
-from workbench.tasks.importers import harbor_image, harbor_upstream
+from workbench.tasks.importers.harbor import formats, images
 
 LINES = st.tuples(
     st.sampled_from(["FROM", "RUN", "COPY", "ADD", "ENV", "WORKDIR", "CMD", "USER", "ARG", "#", ""]),
@@ -24,6 +24,6 @@ def test_any_text_is_an_image_or_lacks_something(lines: list[str]) -> None:
         (root / "task.yaml").write_text("instruction: do it")
         (root / "Dockerfile").write_text("\n".join(lines))
         checkout = Checkout(root)
-        image = harbor_image.read(checkout, harbor_upstream.read(checkout, root))
+        image = images.read(checkout, formats.read(checkout, root))
     # none of these lines starts from an image that is had here
     assert image.lacking

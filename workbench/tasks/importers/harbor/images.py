@@ -13,8 +13,8 @@ import yaml
 
 from workbench.kernels.view import APP, WORKSPACE
 from workbench.tasks.checkout import Checkout
-from workbench.tasks.importers import harbor_shell as shell
-from workbench.tasks.importers.harbor_upstream import Upstream
+from workbench.tasks.importers.harbor import shell
+from workbench.tasks.importers.harbor.formats import Upstream
 
 _BASE = re.compile(
     r"(?:docker\.io/)?(?:library/)?(?:(?P<system>ubuntu|debian)(?::(?P<release>[\w.-]+))?"

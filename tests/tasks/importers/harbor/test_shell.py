@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.tasks.importers import harbor_shell as shell
+from workbench.tasks.importers.harbor import shell
 
 OPERATORS = {"&&", "||", ";", "|", "&", "|&"}
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\n\0"), min_size=1).filter(

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from workbench.kernels.environments import PYTHON
 from workbench.tasks.checkout import Checkout
-from workbench.tasks.importers import harbor_judgement
-from workbench.tasks.importers import harbor_shell as shell
-from workbench.tasks.importers.harbor_image import Image
-from workbench.tasks.importers.harbor_upstream import Upstream
+from workbench.tasks.importers.harbor import judgement, shell
+from workbench.tasks.importers.harbor.formats import Upstream
+from workbench.tasks.importers.harbor.images import Image
 
 _FRAME = re.compile(
     r"set -\w+( pipefail)?|cd /app|(echo|exit)( [^>|]*)?|mkdir -p /logs/verifier|uv init|uv venv \S+( -p \S+)?"
@@ -69,7 +68,7 @@ def read(checkout: Checkout, upstream: Upstream, image: Image, solution: Iterabl
     tests.lacking += [f"{name} is not in tests/" for name in tests.files if not (folder / name).is_file()]
     if not tests.lacking and not image.lacking:
         packages = [*tests.packages, *image.packages, *solution, "pytest"]
-        judged = harbor_judgement.judge(checkout, _sources(folder, tests.files), folder, packages)
+        judged = judgement.judge(checkout, _sources(folder, tests.files), folder, packages)
         tests.modules, tests.timed, tests.lacking = judged.modules, judged.timed, judged.doubts
         if judged.loads and tests.python != PYTHON:
             # the very sum of some floats is another one before Python 3.12
