@@ -92,7 +92,7 @@ def hidden(checkout: Checkout, folder: Path) -> list[Piece]:
     names = [*_UPSTREAM, f"datasets/{_EXAMPLE}/info.json"]
     names += [f"datasets/{folder.name}/{name}" for name in ("annotations.csv", "data.csv", "info.json") if folder.name != _EXAMPLE]
     return [
-        Piece("hidden/grader.py", _GRADER.read_text(encoding="utf-8")),
+        Piece("hidden/grader.py", _GRADER),
         Piece("hidden/dataset.txt", folder.name),
         *(Piece(f"hidden/upstream/blade_bench/{name}", checkout.find(*(top / name).relative_to(checkout.root).parts)) for name in names),
     ]

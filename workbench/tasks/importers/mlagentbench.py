@@ -121,7 +121,7 @@ def _vectorization(checkout: Checkout) -> Imported:
             Piece("workspace/train.py", starter),
             Piece("hidden/starter/train.py", starter),
             Piece("hidden/eval.py", checkout.find(str((_folder(checkout, name) / "scripts" / "eval.py").relative_to(checkout.root)))),
-            Piece("hidden/grader.py", (_GRADERS / "mlagentbench.py").read_text(encoding="utf-8")),
+            Piece("hidden/grader.py", _GRADERS / "mlagentbench.py"),
         ],
         cells=_CELLS,
         preparation=_GRADERS / "mlagentbench_prepare.py",

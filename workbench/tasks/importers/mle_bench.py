@@ -119,7 +119,7 @@ def _competition(data: Data, task: Task, folder: Path, config: dict[str, Any], s
     pieces = [
         Piece("workspace/data", home / folder.name / "prepared" / "public"),
         Piece("workspace/data/description.md", data.find(*PurePosixPath(config["description"]).parts)),
-        Piece("hidden/grader.py", _GRADER.read_text(encoding="utf-8")),
+        Piece("hidden/grader.py", _GRADER),
         Piece("hidden/task.json", json.dumps(told)),
         Piece(f"hidden/private/{answers.name}", home / answers),
         Piece(f"hidden/mlebench/competitions/{folder.name}", folder),

@@ -107,7 +107,7 @@ def problem(checkout: Checkout, head: dict[str, str], instruction: str, tests: T
         }
     )
     pieces = [
-        Piece("hidden/grader.py", _GRADER.read_text(encoding="utf-8")),
+        Piece("hidden/grader.py", _GRADER),
         Piece("hidden/problem.json", tests.model_dump_json()),
         *([] if start is None else [Piece("workspace/solution.py", start)]),
     ]

@@ -85,7 +85,7 @@ def _task(checkout: Checkout, home: Path, row: Row) -> Imported:
         # upstream's programs expect the folder they write to
         Piece("workspace/pred_results/.keep", ""),
         Piece("hidden/task.json", json.dumps({"script": row.script, "output": row.output})),
-        Piece("hidden/grader.py", _GRADER.read_text(encoding="utf-8")),
+        Piece("hidden/grader.py", _GRADER),
         *([Piece(f"hidden/{prompt.name}", prompt)] if judged and prompt.exists() else []),
         *(Piece(f"hidden/benchmark/{path.relative_to(home).as_posix()}", path) for path in _used(home, script, evaluation, datasets)),
     ]

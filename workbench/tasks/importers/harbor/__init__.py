@@ -120,7 +120,7 @@ def _pieces(upstream: Upstream, image: images.Image, tests: verifier.Tests) -> l
         *(Piece(str(PurePosixPath("workspace", path.relative_to(image.home), ".keep")), "") for path in image.folders),
         Piece("hidden/tests", upstream.folder / "tests"),
         Piece("hidden/task.json", json.dumps(told)),
-        Piece("hidden/grader.py", (_GRADERS / "harbor.py").read_text(encoding="utf-8")),
-        Piece("hidden/run_tests.py", (_GRADERS / "harbor_tests.py").read_text(encoding="utf-8")),
+        Piece("hidden/grader.py", _GRADERS / "harbor.py"),
+        Piece("hidden/run_tests.py", _GRADERS / "harbor_tests.py"),
         Piece("hidden/pytest.ini", "[pytest]\n"),
     ]
