@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.tasks.conftest import METRIC, MakeTask
 from workbench.errors import GraderError, classify
 from workbench.events import Scored
-from workbench.kernels import runtime
+from workbench.kernels import runtime, walls
 from workbench.kernels.environments import Environment
 from workbench.kernels.process import WalledProcess
 from workbench.tasks import grading
@@ -117,6 +117,16 @@ def grade(submission, hidden):
     async def test_may_come_from_another_entry(self, verdict: Verdict) -> None:
         found = await verdict("def other(submission, hidden): return {'metrics': {'m': 1}}", more="[grader]\nentry = 'grader.py:other'\n")
         assert found.success is True
+
+    async def test_may_look_at_the_untouched_workspace(self, verdict: Verdict, tmp_path: Path) -> None:
+        (tmp_path / "start.txt").write_text("as it was")
+        walls.let_read(tmp_path)
+        grader = (
+            "def grade(submission, hidden, untouched):\n"
+            "    said = (untouched / 'start.txt').read_text()\n"
+            "    return {'metrics': {'m': 1.0}, 'invalid': None, 'details': {'said': said}}\n"
+        )
+        assert (await verdict(grader)).details == {"said": "as it was"}
 
     async def test_does_not_come_from_anything_printed(self, verdict: Verdict) -> None:
         forged = f"""

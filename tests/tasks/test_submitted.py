@@ -110,6 +110,11 @@ async def test_whatever_goes_wrong_is_the_submissions_failure(ask: Ask, body: st
     assert said.startswith(why)
 
 
+async def test_an_answer_that_is_too_long_is_not_the_next_one(ask: Ask) -> None:
+    long, short = await ask("def f(n): return list(range(n))", "m.f(10**6)", "m.f(2)")
+    assert (long, short) == ("failed: it returned more than 262144 bytes", "[0, 1]")
+
+
 @pytest.mark.parametrize("source", ["def f(:", "raise ValueError('no')", "import os; os._exit(0)"], ids=["syntax", "raises", "exits"])
 async def test_a_file_that_cannot_be_loaded_is_said(ask: Ask, source: str) -> None:
     assert (await ask(source, "m.f()")).startswith("not loaded: ")

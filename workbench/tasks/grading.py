@@ -179,14 +179,14 @@ async def _ask(
     scratch = runtime.folder(f"g-{secrets.token_hex(4)}")
     walls.let_read(frozen.root)
     try:
-        mounts = [Mount(prepared.hidden, "/grading/hidden"), Mount(frozen.root, "/grading/submission")]
+        shown = {"hidden": prepared.hidden, "submission": frozen.root, "untouched": prepared.workspace}
+        mounts = [Mount(folder, f"/grading/{name}") for name, folder in shown.items()]
         rooms = [Mount(scratch / f"room-{number}", path, writable=True) for number, path in enumerate(task.grader.folders)]
         for room in rooms:
             room.host.mkdir()
-        mounts += rooms
-        view = View(environment, mounts)
+        view = View(environment, [*mounts, *rooms])
         how = json.dumps({**task.grader.model_dump(include={"kind", "entry", "options"}), "judge": judge is not None})
-        arguments = ["/grading/hidden", "/grading/submission", how]
+        arguments = [*(mount.inside for mount in mounts), how]
         enclosure = await asyncio.to_thread(walls.enclose, INSIDE / "grade.py", arguments, view, limits, scratch, walled=walled)
         if enclosure.uid is not None:
             for room in rooms:

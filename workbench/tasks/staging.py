@@ -177,7 +177,8 @@ async def _make(folder: TaskFolder, environment: Environment, making: Path, wall
         if any(fnmatch.fnmatch(name, pattern) for pattern in folder.task.workspace.exclude):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     shutil.rmtree(made)
-    walls.let_read(making / "hidden")
+    for part in ("workspace", "hidden"):
+        walls.let_read(making / part)
 
 
 async def _put(folder: TaskFolder, copy: Copy, part: Path) -> None:

@@ -40,6 +40,7 @@ class Importer(Protocol):
 NAMES = (
     "blade",
     "boxinggym",
+    "codearc",
     "harbor",
     "humaneval",
     "m3tooleval",

@@ -13,6 +13,7 @@ from tests.tasks.importers.conftest import Solved
 from workbench import runner
 from workbench.errors import TaskError, UsageError
 from workbench.models.scripted import Scripted
+from workbench.storage.store import Store
 from workbench.tasks import find, load_all, suites
 from workbench.tasks.folder import tree_hash
 
@@ -124,14 +125,20 @@ def test_it_is_graded_by_upstreams_tests_and_credit_begins_at_what_passes_untouc
         "nothing": [],
         "half": ["p='src/shop/prices.py'; open(p, 'a').write('total_of = 1\\ndef total_of(): pass\\n')"],
         "all": [RENAME.format(old="total", new="total_of")],
+        "forgetful": ["p='src/shop/prices.py'; text=open(p).read(); open(p, 'w').write(text.replace('total', 'total_of'))"],
+        "emptied": ["import pathlib\nfor path in pathlib.Path('src').rglob('*.py'): path.unlink()\nopen('src/left', 'w').close()"],
         "removed": ["import shutil; shutil.rmtree('src'); open('README', 'w').close()"],
     }.items():
         result = runner.run("refactorbench/shop-rename-total", model=Scripted(name, cells), store=store_path)
         assert result.error is None
         scores[name] = {metric.metric: (metric.value, metric.normalised) for metric in result.metrics}, result.success, result.invalid
-    assert scores["nothing"] == ({"solved": (0, 0), "checks": (pytest.approx(1 / 3), 0)}, False, None)
-    assert scores["half"] == ({"solved": (0, 0), "checks": (pytest.approx(2 / 3), pytest.approx(0.5))}, False, None)
-    assert scores["all"] == ({"solved": (1, 1), "checks": (1, 1)}, True, None)
+    whole, third = {"names_resolve": (1, 1)}, pytest.approx(1 / 3)
+    assert scores["nothing"] == ({"solved": (0, 0), "checks": (third, 0), **whole}, False, None)
+    assert scores["half"] == ({"solved": (0, 0), "checks": (pytest.approx(2 / 3), pytest.approx(0.5)), **whole}, False, None)
+    assert scores["all"] == ({"solved": (1, 1), "checks": (1, 1), **whole}, True, None)
+    # upstream's tests see the file that is named, and not that the package cannot be imported any more
+    assert scores["forgetful"] == ({"solved": (1, 1), "checks": (1, 1), "names_resolve": (0.5, 0.5)}, True, None)
+    assert scores["emptied"][0]["names_resolve"] == (0, 0)
     assert scores["removed"][1] is False and "no folder left" in (scores["removed"][2] or "")
     assert tree_hash(checkout) == before
 
@@ -178,9 +185,11 @@ SOLVED = {
 
 @pytest.mark.walls
 @pytest.mark.skipif(REAL not in os.environ, reason=f"NOT RUN on a real checkout of RefactorBench: name one in {REAL}")
-async def test_a_real_checkout(solved: Solved) -> None:
+async def test_a_real_checkout(solved: Solved, store_path: Path) -> None:
     report = suites.import_("refactorbench", Path(os.environ[REAL]))
     assert (len(report.found), report.variants) == (100, 300)
     assert await solved((found.task.id, "nop") for found in report.found) == [False] * 100
+    said = Store(store_path).rows("SELECT DISTINCT value FROM scores WHERE metric = 'names_resolve'")
+    assert [row["value"] for row in said] == [1]
     renamed = {name: Scripted("rename", [RENAME.format(old=re.escape(old), new=new)]) for name, (old, new) in SOLVED.items()}
     assert await solved((f"refactorbench/{name}", model) for name, model in renamed.items()) == [True] * len(SOLVED)

@@ -1,6 +1,6 @@
 """Call a task's grader and say what it said, on a channel that nothing it prints or starts can reach.
 
-Started by ``launch.py`` as ``grade.py HIDDEN SUBMISSION HOW``; HOW is the kind of grader, its entry, its options and
+Started by ``launch.py`` as ``grade.py HIDDEN SUBMISSION UNTOUCHED HOW``; HOW is the kind of grader, its entry, its options and
 whether there is a judge, as JSON. Where there is one, lines that ask it go out before the report, and its replies come in.
 It never imports workbench.
 """
@@ -8,6 +8,7 @@ It never imports workbench.
 import ctypes
 import functools
 import importlib.util
+import inspect
 import json
 import os
 import sys
@@ -47,19 +48,20 @@ def main() -> None:
     os.dup2(2, 1)
     # nothing that runs under the same user may read or trace this process
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
-    hidden, submission = Path(sys.argv[1]), Path(sys.argv[2])
+    hidden, submission, untouched = map(Path, sys.argv[1:4])
     sys.path.insert(0, str(Path(__file__).parent))
     sys.dont_write_bytecode = True
     try:
         import workbench_grading
         from workbench_grading import judging
 
-        how = json.loads(sys.argv[3])
+        how = json.loads(sys.argv[4])
         if how["judge"]:
             judging.connect(channel)
         grade = load(hidden, how)
         try:
-            report = grade(submission, hidden)
+            wants = "untouched" in inspect.signature(grade).parameters
+            report = grade(submission, hidden, **({"untouched": untouched} if wants else {}))
         except workbench_grading.Invalid as reason:
             report = {"invalid": str(reason) or "it cannot be graded"}
         line = json.dumps({"report": report, "scores": judging.scores()}, allow_nan=True)

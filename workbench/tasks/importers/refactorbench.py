@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from workbench import syntax
 from workbench.errors import TaskError
@@ -14,6 +14,7 @@ from workbench.tasks.spec import Task
 TITLE = "RefactorBench"
 SOURCE = "Gautam et al. (2025), arXiv 2503.07832; github.com/microsoft/RefactorBench"
 
+_GRADER = Path(__file__).with_name("graders") / "refactorbench.py"
 _LEVELS = ("base", "lazy", "descriptive")
 _LICENCES = {
     "ansible": "GPL-3.0-or-later",
@@ -82,8 +83,7 @@ def _task(checkout: Checkout, test: PurePosixPath, problems: dict[str, PurePosix
             "interaction": {"max_steps": 50, "max_seconds": 3600},
             "environment": {"name": "python-min", "memory": "2G", "cell_seconds": 300},
             "submission": {"kind": "tree", "max_bytes": 512 * 2**20, "max_files": 50_000},
-            # the tests look at ../src/...: they must run in a folder right below the top
-            "grader": {"kind": "unittest", "options": {"tests": "tests.py", "cwd": "*/"}, "timeout": 300},
+            "grader": {"timeout": 300},
             "metric": [
                 {
                     "name": "solved",
@@ -100,6 +100,7 @@ def _task(checkout: Checkout, test: PurePosixPath, problems: dict[str, PurePosix
                     "best": 1,
                     "baseline": {"measure": "untouched"},
                 },
+                {"name": "names_resolve", "range": [0, 1], "invalid": 0},
             ],
         }
     )
@@ -108,5 +109,5 @@ def _task(checkout: Checkout, test: PurePosixPath, problems: dict[str, PurePosix
         task,
         checkout,
         instructions,
-        [Piece("workspace", tree), Piece("hidden/tests.py", checkout.find(str(test)))],
+        [Piece("workspace", tree), Piece("hidden/tests.py", checkout.find(str(test))), Piece("hidden/grader.py", _GRADER)],
     )

@@ -114,7 +114,7 @@ class Submitted:
         raise Failed(why[:1000])
 
     def _exchange(self, line: bytes) -> bytes:
-        said = bytearray()
+        said, size = bytearray(), 0
         try:
             self._wait()
             self._channel.sendall(line)
@@ -124,12 +124,16 @@ class Submitted:
                 if not part:
                     raise Failed("its process ended")
                 said += part
-                if len(said) > self._most_answer:
-                    raise Failed(f"it returned more than {self._most_answer} bytes")
+                size += len(part)
+                if size > self._most_answer:
+                    # the rest is read and thrown away: it is no answer to the next question
+                    del said[:-1]
         except TimeoutError:
             raise Failed("it took too long") from None
         except OSError as error:
             raise Failed(f"its process ended: {error.strerror}") from None
+        if size > self._most_answer:
+            raise Failed(f"it returned more than {self._most_answer} bytes")
         return bytes(said)
 
     def _wait(self) -> None:
