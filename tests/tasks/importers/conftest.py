@@ -1,17 +1,40 @@
-"""Running many tasks of a benchmark, two at once."""
+"""What tests of importers share: running many tasks two at once, and loading programs that run behind the walls."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import sys
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from workbench import runner
+from workbench.kernels.view import INSIDE
 from workbench.models.base import Model
+from workbench.tasks import importers
 
 Solved = Callable[[Iterable[tuple[str, str | Model]]], Awaitable[list[bool | None]]]
+
+
+def loaded(path: Path) -> ModuleType:
+    """Return a program as a module, with what programs behind the walls may import."""
+    spec = importlib.util.spec_from_file_location(f"loaded_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(INSIDE))
+        # dataclasses look their module up while they are made
+        patch.setitem(sys.modules, spec.name, module)
+        spec.loader.exec_module(module)
+    return module
+
+
+def grader_of(name: str) -> ModuleType:
+    """Return the grader of a suite, or another program beside it."""
+    return loaded(Path(importers.__file__).parent / "graders" / f"{name}.py")
 
 
 @pytest.fixture

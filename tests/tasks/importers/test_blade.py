@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import random
 import sys
 import types
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-import workbench
 from tests.tasks.importers import blade_judge, blade_upstream
+from tests.tasks.importers.conftest import grader_of, loaded
 from tests.tasks.test_judging import answering
 from workbench import runner
 from workbench.errors import TaskError
@@ -225,16 +225,9 @@ class Asker:
         return json.loads(reply)
 
 
-@pytest.fixture
-def grader(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Our grader as a module."""
-    monkeypatch.syspath_prepend(str(Path(workbench.__file__).parent / "kernels" / "inside"))
-    path = Path(blade.__file__).parent / "graders" / "blade.py"
-    spec = importlib.util.spec_from_file_location("blade_grader", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def grader() -> ModuleType:
+    return grader_of("blade")
 
 
 @pytest.mark.parametrize(
@@ -350,10 +343,7 @@ def test_a_run_is_scored_as_upstream_scores_a_set_of_one(grader: Any, monkeypatc
     typing.__dict__["SingleRunMetrics"] = object
     monkeypatch.setitem(sys.modules, typing.__name__, typing)
     path = Path(os.environ[REAL]) / "blade_bench/eval/metrics/final_metrics.py"
-    spec = importlib.util.spec_from_file_location("final_metrics", path)
-    assert spec is not None and spec.loader is not None
-    upstream = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(upstream)
+    upstream = loaded(path)
     draw = random.Random(0)
     for _ in range(50):
         run = types.SimpleNamespace()

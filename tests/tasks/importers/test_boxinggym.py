@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import sys
@@ -13,13 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.tasks.importers.conftest import Solved
+from tests.tasks.importers.conftest import Solved, grader_of
 from workbench import runner
 from workbench.errors import TaskError
-from workbench.kernels.view import INSIDE
 from workbench.messages import Message
 from workbench.models.scripted import Scripted
-from workbench.tasks import find, importers, suites
+from workbench.tasks import find, suites
 from workbench.tasks.folder import tree_hash
 
 REAL = "WORKBENCH_TEST_BOXINGGYM"
@@ -300,16 +298,7 @@ def test_what_is_no_checkout_says_so(checkout: Path, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def grader() -> ModuleType:
-    path = Path(importers.__file__).parent / "graders" / "boxinggym.py"
-    sys.path.insert(0, str(INSIDE))
-    try:
-        spec = importlib.util.spec_from_file_location("boxinggym_grader", path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(INSIDE))
-    return module
+    return grader_of("boxinggym")
 
 
 @given(

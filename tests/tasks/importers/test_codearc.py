@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import random
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -15,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.tasks.importers.conftest import Solved
+from tests.tasks.importers.conftest import Solved, grader_of
 from workbench import runner
 from workbench.errors import TaskError
 from workbench.messages import Message
 from workbench.models.scripted import Scripted
-from workbench.tasks import availability, find, importers, suites
+from workbench.tasks import availability, find, suites
 from workbench.tasks.folder import tree_hash
 
 REAL = "WORKBENCH_TEST_CODEARC"
@@ -187,15 +184,8 @@ def test_what_is_no_checkout_says_so(checkout: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def inputs() -> Iterator[ModuleType]:
-    path = Path(importers.__file__).parent / "graders" / "codearc_inputs.py"
-    spec = importlib.util.spec_from_file_location("codearc_inputs", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["codearc_inputs"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["codearc_inputs"]
+def inputs() -> ModuleType:
+    return grader_of("codearc_inputs")
 
 
 values = st.recursive(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -12,13 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.tasks.importers.conftest import Solved
+from tests.tasks.importers.conftest import Solved, grader_of
 from workbench import runner
 from workbench.errors import TaskError
-from workbench.kernels.view import INSIDE
 from workbench.messages import Message
 from workbench.models.scripted import Scripted
-from workbench.tasks import find, importers, suites
+from workbench.tasks import find, suites
 from workbench.tasks.folder import tree_hash
 
 REAL = "WORKBENCH_TEST_M3TOOLEVAL"
@@ -138,17 +136,7 @@ def test_what_is_no_checkout_says_so(checkout: Path, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def grader() -> ModuleType:
-
-    path = Path(importers.__file__).parent / "graders" / "m3tooleval.py"
-    sys.path.insert(0, str(INSIDE))
-    try:
-        spec = importlib.util.spec_from_file_location("m3tooleval_grader", path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(INSIDE))
-    return module
+    return grader_of("m3tooleval")
 
 
 @pytest.mark.parametrize("text", ["1 + 2", " -3.5 * (2 - 1) ** 2", "7 // 2 % 3", "1 < 2"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import csv
-import importlib.util
 import json
 import os
 import pickle
@@ -17,6 +16,7 @@ import duckdb
 import pytest
 
 import workbench as wb
+from tests.tasks.importers.conftest import grader_of, loaded
 from tests.tasks.test_judging import answering
 from workbench.errors import TaskError
 from workbench.messages import Message
@@ -313,7 +313,7 @@ def test_a_figure_is_scored_as_upstreams_own_function_scores_it(monkeypatch: pyt
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     monkeypatch.syspath_prepend(str(Path(wb.__file__).parent / "kernels" / "inside"))
     theirs_at = Path(os.environ[REAL]) / "gpt4_visual_judge.py"
-    theirs, ours = loaded(theirs_at), loaded(Path(scienceagentbench.__file__).parent / "graders" / "scienceagentbench.py")
+    theirs, ours = loaded(theirs_at), grader_of("scienceagentbench")
     monkeypatch.setitem(sys.modules, "gpt4_visual_judge", theirs)
     shown = []
 
@@ -332,14 +332,6 @@ def test_a_figure_is_scored_as_upstreams_own_function_scores_it(monkeypatch: pyt
     urls = [each["image_url"]["url"].removeprefix("data:image/png;base64,") for each in pictures]
     assert shown == [(text["text"], *map(base64.b64decode, urls))]
     assert asked[0]["n"] == ours.REPEATS
-
-
-def loaded(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.walls
