@@ -319,10 +319,12 @@ print((used.children_user + used.children_system) / (time.monotonic() - began))
 def test_the_share_of_the_processors_is_held(real: Cgroup) -> None:
     if "cpus" not in real.holds:
         pytest.skip("NO SHARE: this machine lends no cgroup controller for the processor")
-    share = float(run_in(real, sys.executable, "-c", BUSY).stdout)
-    # two that spin would take a whole processor at the very least, were there one to spare; a busy machine gives less
-    assert share < 0.75
-    assert b"nr_throttled 0\n" not in (real.folders[-1] / "cpu.stat").read_bytes()
+    throttled = b""
+    # a busy machine gives two that spin less than they may have, so that nothing has to be held
+    while b"nr_throttled" not in throttled or b"nr_throttled 0\n" in throttled:
+        # two that spin would take a whole processor at the very least, were there one to spare
+        assert float(run_in(real, sys.executable, "-c", BUSY).stdout) < 0.75
+        throttled = (real.folders[-1] / "cpu.stat").read_bytes()
 
 
 def test_a_process_that_runs_already_is_moved_with_what_it_starts(real: Cgroup) -> None:
