@@ -1,5 +1,5 @@
 # make demo   sets everything up and runs the main job, offline
-# make test   sets everything up and runs the tests
+# make test   sets everything up and runs the tests; they wait more than they compute, so there are more workers than processors
 # Everything lives in .venv/ and in the user's cache; both commands are safe to repeat.
 
 .PHONY: demo test soak red-team lint types check bench system engine clean
@@ -15,12 +15,12 @@ demo: system $(VENV)/.core
 
 test: system engine $(VENV)/.dev
 	@$(BIN)/workbench environments build python-min python-ds >/dev/null
-	$(BIN)/pytest -n 2 $(ARGS)
+	$(BIN)/pytest -n 4 --dist worksteal $(ARGS)
 
 # What takes minutes: many kernels at once and one after the other, and what stays of them.
 soak: system $(VENV)/.dev
 	@$(BIN)/workbench environments build python-ds >/dev/null
-	$(BIN)/pytest -m soak $(ARGS)
+	$(BIN)/pytest -n 2 -m soak $(ARGS)
 
 # Every hostile program on every backend, as this user and, where this is root, as an ordinary one; then the page about it.
 red-team: system engine $(VENV)/.dev
