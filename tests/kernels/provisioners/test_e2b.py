@@ -255,7 +255,8 @@ async def test_a_sandbox_that_reached_its_timeout_is_a_dead_kernel_that_says_so(
 
 
 async def test_the_end_is_put_off_while_this_process_lives_and_no_longer(service: StandIn, opened: Opener) -> None:
-    kernel = await opened(timeout=1)
+    # long enough for a kernel to start on a busy machine
+    kernel = await opened(timeout=6)
     assert await eventually(lambda: len(service.timeouts) >= 4)
     assert await kernel.run("print('alive')") == "alive\n"
     await kernel.provisioner.disconnect()
@@ -273,7 +274,8 @@ async def test_it_ends_though_the_service_never_says_whether_the_end_was_put_off
             raise ConnectionResetError from None
 
     monkeypatch.setattr("e2b.AsyncSandbox.set_timeout", set_timeout)
-    kernel = await opened(timeout=1)
+    # nobody puts the end off: it must be far enough for the kernel to start
+    kernel = await opened(timeout=20)
     await asyncio.wait_for(asked.wait(), PATIENCE)
     await asyncio.wait_for(kernel.close(), PATIENCE)
 
