@@ -15,7 +15,7 @@ demo: system $(VENV)/.core
 
 test: system engine $(VENV)/.dev
 	@$(BIN)/workbench environments build python-min python-ds >/dev/null
-	$(BIN)/pytest -n 4 --dist worksteal $(ARGS)
+	$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
 # What takes minutes: many kernels at once and one after the other, and what stays of them.
 soak: system $(VENV)/.dev
