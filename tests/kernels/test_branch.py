@@ -8,7 +8,6 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from workbench.kernels.policy import Policy
 from workbench.kernels.session import KernelSession
 
 from ..conftest import require_walls
-from .tools import PATIENCE, eventually, holdings, text_of, told
+from .tools import PATIENCE, eventually, groups, holdings, text_of, told
 
 pytestmark = pytest.mark.walls
 
@@ -142,9 +141,6 @@ async def test_a_branch_does_what_the_kernel_did(start: Start, fork: Start, name
 
 
 async def test_threads_of_a_library_that_would_hang_are_named(start: Start, fork: Start) -> None:
-    def groups() -> int:
-        return len(list(Path("/sys/fs/cgroup").rglob(f"workbench-{runtime.mine().name}-*")))
-
     others = groups()
     kernel = await start()
     one = groups() - others

@@ -17,7 +17,7 @@ from workbench.kernels.environments import Environment
 from workbench.kernels.pool import Pool
 from workbench.kernels.session import KernelSession
 
-from .tools import eventually, text_of, told
+from .tools import eventually, groups, text_of, told
 
 pytestmark = [pytest.mark.walls, pytest.mark.soak, pytest.mark.timeout(1500)]
 
@@ -29,17 +29,12 @@ def held() -> dict[str, int]:
     """What this process and its images hold of the machine."""
     gc.collect()
     this = psutil.Process()
-    groups = [
-        path
-        for controller in ("memory", "pids", "cpu")
-        for path in Path("/sys/fs/cgroup", controller).rglob(f"workbench-{runtime.mine().name}-*")
-    ]
     images = [child for child in this.children(recursive=True) if child.is_running()]
     return {
         "processes": len(images),
         "descriptors": this.num_fds(),
         "folders": len(list(runtime.mine().iterdir())),
-        "groups": len(groups),
+        "groups": groups(),
         "mounts": len(Path("/proc/self/mounts").read_text().splitlines()),
         "MiB": this.memory_info().rss // 2**20,
         "MiB of the image": sum(each.memory_info().rss for each in images) // 2**20,
