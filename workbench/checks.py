@@ -215,8 +215,7 @@ class _Check:
             again = await asyncio.to_thread(submission.thaw, archive, prepared.workspace, declared, frozen.deleted, scratch)
 
             async def grade() -> list[MetricValue]:
-                asked = judge() if judge is not None else None
-                return (await grading.grade(folder, prepared, again, environment, judge=asked, walled=walled)).metrics
+                return (await grading.grade(folder, prepared, again, environment, judge=judge, walled=walled)).metrics
 
             yield grade
         finally:

@@ -287,8 +287,7 @@ async def _grade(
 
 
 async def _verdict(given: Plan, prepared: Prepared, frozen: Frozen) -> Scored:
-    judge = given.judge() if given.judge is not None else None
-    return await grading.grade(given.folder, prepared, frozen, given.environment, judge=judge, walled=given.sandbox != "none")
+    return await grading.grade(given.folder, prepared, frozen, given.environment, judge=given.judge, walled=given.sandbox != "none")
 
 
 def _handing_in(task: Task) -> str:

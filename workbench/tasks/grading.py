@@ -17,7 +17,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -69,7 +69,7 @@ async def grade(
     frozen: Frozen,
     environment: Environment,
     *,
-    judge: Model | None = None,
+    judge: Callable[[], Model] | None = None,
     walled: bool = True,
 ) -> Scored:
     """Return the verdict on ``frozen``.
@@ -82,8 +82,8 @@ async def grade(
         What was handed in.
     environment : Environment
         Where the grader runs.
-    judge : Model, optional
-        Who answers what the grader asks. Without one, metrics that a judge gives have no value.
+    judge : callable, optional
+        Makes who answers what the grader asks. Without one, metrics that a judge gives have no value.
     walled : bool
         False only under sandbox ``none``.
 
@@ -93,7 +93,7 @@ async def grade(
         If the grader crashes, takes too long or answers nonsense. That is never a score.
     """
     started = time.monotonic()
-    asked = Judge(judge) if judge is not None else None
+    asked = Judge(judge()) if judge is not None else None
     answer = await _ask(folder, prepared, frozen, environment, asked, walled)
     report = answer.report
     metrics = [score(metric, report, prepared.baselines, judged=asked is not None) for metric in folder.task.metrics]
