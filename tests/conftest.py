@@ -17,6 +17,12 @@ REQUIRED = "WORKBENCH_REQUIRE_WALLS"
 """Set where walls are known to stand, as in CI: tests that need them then fail instead of being skipped."""
 
 
+def pytest_configure() -> None:
+    """Hide the user's tasks and benchmarks before a test module is read: some take their parameters from the registry."""
+    os.environ.pop("WORKBENCH_TASKS", None)
+    os.environ["WORKBENCH_SUITES"] = str(Path(__file__).with_name("no-suites.json"))
+
+
 @pytest.fixture(autouse=True)
 def _nothing_of_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test writes into the user's store, looks into the user's benchmarks, calls the user's model or spends on the user's key."""
