@@ -7,11 +7,58 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from workbench.errors import TaskError
 from workbench.tasks.checkout import Checkout
 from workbench.tasks.folder import TaskFolder, copy_tree
 from workbench.tasks.spec import Task
+
+_SUMMARY = 200
+"""Of instructions that serve as a summary, so many characters."""
+
+
+def described(name: str, *, family: str, licence: str, source: str, summary: str, **more: object) -> Task:
+    """Return the description of a task of a published benchmark.
+
+    Parameters
+    ----------
+    name : str
+        Its id, which begins with the suite.
+    family, licence, source : str
+        As in a task file.
+    summary : str
+        Text of any length, of which the beginning is kept, on one line.
+    **more
+        What else a task file says; ``metric`` is a list.
+
+    Examples
+    --------
+    >>> task = described(
+    ...     "humaneval/0",
+    ...     family="refactoring",
+    ...     licence="MIT",
+    ...     source="Chen et al. (2021), arXiv 2107.03374",
+    ...     summary="Say whether   two numbers are close.",
+    ...     submission={"kind": "answer"},
+    ...     metric=[all_or_nothing("solved")],
+    ... )
+    >>> task.suite, task.summary
+    ('humaneval', 'Say whether two numbers are close.')
+    """
+    head = {"id": name, "suite": name.partition("/")[0], "family": family, "licence": licence, "source": source}
+    return Task.model_validate({"schema": 1, **head, "summary": " ".join(summary.split())[:_SUMMARY], **more})
+
+
+def all_or_nothing(name: str, **more: object) -> dict[str, Any]:
+    """Return the primary metric of most benchmarks: 1 is solved, anything less is not.
+
+    Examples
+    --------
+    >>> all_or_nothing("solved", by="judge")["success"]
+    {'rule': 'eq', 'value': 1}
+    """
+    return {"name": name, "primary": True, "range": [0, 1], "invalid": 0, **more, "success": {"rule": "eq", "value": 1}}
 
 
 @dataclass(frozen=True)

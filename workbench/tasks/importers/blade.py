@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from workbench.errors import TaskError
 from workbench.tasks.checkout import Checkout
-from workbench.tasks.imported import Imported, Piece
+from workbench.tasks.imported import Imported, Piece, all_or_nothing, described
 from workbench.tasks.importers import blade_analysis
 from workbench.tasks.spec import Task
 
@@ -122,16 +122,12 @@ def _item(checkout: Checkout, name: str, item: _Item, info: _Info) -> Imported:
         submission={"kind": "answer", "max_bytes": 10_000},
         grader={"kind": "mcq", "timeout": 60},
         metric=[
-            {
-                "name": "correct",
-                "primary": True,
-                "range": [0, 1],
-                "invalid": 0,
-                "normalise": "baseline_to_one",
-                "best": 1,
-                "baseline": {"value": chance, "source": f"one of {len(item.options)} by chance"},
-                "success": {"rule": "eq", "value": 1},
-            }
+            all_or_nothing(
+                "correct",
+                normalise="baseline_to_one",
+                best=1,
+                baseline={"value": chance, "source": f"one of {len(item.options)} by chance"},
+            )
         ],
     )
     instruction = "\n\n".join(
@@ -180,23 +176,12 @@ def _analysis(checkout: Checkout, folder: Path, info: _Info) -> Imported:
 
 
 def _described(name: str, summary: str, **more: object) -> Task:
-    return Task.model_validate(
-        {
-            "schema": 1,
-            "id": f"blade/{name}",
-            "family": "data-science",
-            "suite": "blade",
-            "licence": "ODC-By-1.0",
-            "source": SOURCE,
-            "summary": summary[:200],
-            **more,
-        }
-    )
+    return described(f"blade/{name}", family="data-science", licence="ODC-By-1.0", source=SOURCE, summary=summary, **more)
 
 
 def _described_data(info: _Info) -> str:
-    described = json.dumps(info.data_desc, indent=2, ensure_ascii=False)
-    return f"Research question: {info.research_questions[0]}\n\nThe data set:\n\n```json\n{described}\n```"
+    data = json.dumps(info.data_desc, indent=2, ensure_ascii=False)
+    return f"Research question: {info.research_questions[0]}\n\nThe data set:\n\n```json\n{data}\n```"
 
 
 def _name(folder: Path) -> str:

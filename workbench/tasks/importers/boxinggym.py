@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.tasks.checkout import Checkout
-from workbench.tasks.imported import Imported, Piece
+from workbench.tasks.imported import Imported, Piece, described
 from workbench.tasks.importers import boxinggym_configs as configs
 from workbench.tasks.importers.boxinggym_configs import Config
 from workbench.tasks.listing import listed
@@ -53,7 +53,7 @@ def _task(checkout: Checkout, config: Config, said: dict[str, Any]) -> Imported:
         return Imported(task, checkout, {"": task.summary}, [])
     task = _described(
         config,
-        " ".join(said["prompts"]["true"]["message"].split()),
+        said["prompts"]["true"]["message"],
         prompt={"axes": {"prior": list(said["prompts"])}},
         interaction={
             "mode": "environment",
@@ -76,18 +76,7 @@ def _task(checkout: Checkout, config: Config, said: dict[str, Any]) -> Imported:
 
 
 def _described(config: Config, summary: str, **more: object) -> Task:
-    return Task.model_validate(
-        {
-            "schema": 1,
-            "id": f"boxinggym/{config.name}",
-            "family": "data-science",
-            "suite": "boxinggym",
-            "licence": "MIT",
-            "source": SOURCE,
-            "summary": summary[:200],
-            **more,
-        }
-    )
+    return described(f"boxinggym/{config.name}", family="data-science", licence="MIT", source=SOURCE, summary=summary, **more)
 
 
 def _metrics(config: Config, said: dict[str, Any]) -> list[dict[str, Any]]:

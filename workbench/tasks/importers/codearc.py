@@ -14,8 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from workbench import syntax
 from workbench.errors import TaskError
 from workbench.tasks.checkout import Checkout
-from workbench.tasks.imported import Imported, Piece
-from workbench.tasks.spec import Task
+from workbench.tasks.imported import Imported, Piece, all_or_nothing, described
 
 TITLE = "CodeARC"
 SOURCE = "Wei et al. (2025), arXiv 2503.23145; github.com/Anjiang-Wei/CodeARC"
@@ -86,29 +85,22 @@ def _task(checkout: Checkout, dataset: _Dataset, number: int, published: list[_E
     tree = _tree(source, code)
     imports = _imports(tree)
     why = _NO_INPUTS if not usable else _BY_CHANCE if "random" in imports else _NOT_LOADED if _undefined(tree) else ""
-    task = Task.model_validate(
-        {
-            "schema": 1,
-            "id": f"codearc/{dataset}-{number}",
-            "family": "data-science",
-            "suite": "codearc",
-            "licence": "Apache-2.0",
-            "source": SOURCE,
-            "summary": f"Find out what a hidden function does from {len(calls)} examples and {_QUERIES} questions, and write it.",
-            "interaction": {"mode": "environment", "environment": "grader.py:BlackBox", "max_steps": 30, "max_seconds": 1800},
-            "prepare": {"needs": ["files"], "why": why} if why else {},
-            "environment": {
-                "name": "python-min" if imports <= sys.stdlib_module_names else "python-ds",
-                "cell_seconds": 120,
-            },
-            "submission": {"kind": "file", "path": "solution.py", "max_bytes": 2**20},
-            "grader": {"timeout": 180},
-            "metric": [
-                {"name": "equivalent", "primary": True, "range": [0, 1], "invalid": 0, "success": {"rule": "eq", "value": 1}},
-                {"name": "agreement", "range": [0, 1], "invalid": 0},
-                {"name": "examples", "range": [0, 1], "invalid": 0},
-            ],
-        }
+    task = described(
+        f"codearc/{dataset}-{number}",
+        family="data-science",
+        licence="Apache-2.0",
+        source=SOURCE,
+        summary=f"Find out what a hidden function does from {len(calls)} examples and {_QUERIES} questions, and write it.",
+        interaction={"mode": "environment", "environment": "grader.py:BlackBox", "max_steps": 30, "max_seconds": 1800},
+        prepare={"needs": ["files"], "why": why} if why else {},
+        environment={"name": "python-min" if imports <= sys.stdlib_module_names else "python-ds", "cell_seconds": 120},
+        submission={"kind": "file", "path": "solution.py", "max_bytes": 2**20},
+        grader={"timeout": 180},
+        metric=[
+            all_or_nothing("equivalent"),
+            {"name": "agreement", "range": [0, 1], "invalid": 0},
+            {"name": "examples", "range": [0, 1], "invalid": 0},
+        ],
     )
     pieces = [
         Piece("hidden/function/hidden.py", source),

@@ -38,13 +38,12 @@ def tasks(checkout: Checkout) -> list[Imported]:
 
 def _task(checkout: Checkout, row: _Row) -> Imported:
     number = row.task_id.rpartition("/")[2]
-    described = " ".join(re.sub(r"(?s)^.*?(\"\"\"|''')", "", row.prompt[row.prompt.rfind(f"def {row.entry_point}") :]).split())
+    said = re.sub(r"(?s)^.*?(\"\"\"|''')", "", row.prompt[row.prompt.rfind(f"def {row.entry_point}") :])
     head = {
-        "id": f"humaneval/{number}",
-        "suite": "humaneval",
+        "name": f"humaneval/{number}",
         "licence": "MIT",
         "source": SOURCE,
-        "summary": f"{row.entry_point}: {described}"[:120],
+        "summary": f"{row.entry_point}: {said}",
     }
     instruction = (
         f"Complete the Python function `{row.entry_point}`. It begins in `/workspace/solution.py` like this:\n\n"

@@ -7,9 +7,8 @@ from typing import Any
 
 from workbench.errors import TaskError
 from workbench.tasks.checkout import Checkout
-from workbench.tasks.imported import Imported, Piece
+from workbench.tasks.imported import Imported, Piece, all_or_nothing, described
 from workbench.tasks.listing import listed
-from workbench.tasks.spec import Task
 
 TITLE = "M3ToolEval"
 SOURCE = "Wang et al. (2024), arXiv 2402.01030; github.com/xingyaoww/code-act, scripts/eval/m3tooleval"
@@ -37,20 +36,16 @@ def tasks(checkout: Checkout) -> list[Imported]:
 
 
 def _task(checkout: Checkout, package: Path, said: dict[str, Any]) -> Imported:
-    task = Task.model_validate(
-        {
-            "schema": 1,
-            "id": f"m3tooleval/{said['name'].replace('/', '--').lower()}",
-            "family": "data-science",
-            "suite": "m3tooleval",
-            "licence": "MIT",
-            "source": SOURCE,
-            "summary": " ".join(said["instruction"].split())[:200],
-            "interaction": {"mode": "tools", "tools": "grader.py:tools", "attempts": _TURNS, "max_steps": _TURNS, "max_seconds": 1800},
-            "environment": {"name": "python-min", "memory": "1G", "cell_seconds": 60},
-            "submission": {"kind": "answer"},
-            "metric": [{"name": "correct", "primary": True, "range": [0, 1], "invalid": 0, "success": {"rule": "eq", "value": 1}}],
-        }
+    task = described(
+        f"m3tooleval/{said['name'].replace('/', '--').lower()}",
+        family="data-science",
+        licence="MIT",
+        source=SOURCE,
+        summary=said["instruction"],
+        interaction={"mode": "tools", "tools": "grader.py:tools", "attempts": _TURNS, "max_steps": _TURNS, "max_seconds": 1800},
+        environment={"name": "python-min", "memory": "1G", "cell_seconds": 60},
+        submission={"kind": "answer"},
+        metric=[all_or_nothing("correct")],
     )
     instruction = f"{said['instruction'].strip()}\n\nAnswer with the result alone (for example a single number), without any other text."
     pieces = [

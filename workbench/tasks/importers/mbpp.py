@@ -45,11 +45,10 @@ def _task(checkout: Checkout, row: _Row) -> Imported:
     edited = "sanitized-" if row.test_imports is not None else ""
     setup, tests = _lines(row.test_setup_code), [_lines(test) for test in row.test_list]
     head = {
-        "id": f"mbpp/{edited}{_split(row.task_id)}-{row.task_id}",
-        "suite": "mbpp",
+        "name": f"mbpp/{edited}{_split(row.task_id)}-{row.task_id}",
         "licence": "CC-BY-4.0",
         "source": SOURCE,
-        "summary": " ".join(row.text.split())[:120],
+        "summary": row.text,
     }
     shown = "\n".join([setup, *tests]).strip()
     instruction = (

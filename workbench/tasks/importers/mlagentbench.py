@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from workbench.errors import TaskError
 from workbench.tasks.checkout import Checkout
-from workbench.tasks.imported import Imported, Piece
+from workbench.tasks.imported import Imported, Piece, described
 from workbench.tasks.spec import Task
 
 TITLE = "MLAgentBench"
@@ -129,19 +129,15 @@ def _vectorization(checkout: Checkout) -> Imported:
 
 
 def _task(checkout: Checkout, name: str, more: dict[str, Any]) -> Task:
-    return Task.model_validate(
-        {
-            "schema": 1,
-            "id": f"mlagentbench/{name}",
-            "family": "ml-experimentation",
-            "suite": "mlagentbench",
-            "licence": "MIT",
-            "source": SOURCE,
-            "summary": " ".join(_said(checkout, name).removesuffix(_NOTE).split())[:200],
-            "interaction": {"max_steps": 50, "max_seconds": 5 * 3600},
-            "submission": {"kind": "tree", "clear_before_run": ["submission.csv"]},
-            **more,
-        }
+    return described(
+        f"mlagentbench/{name}",
+        family="ml-experimentation",
+        licence="MIT",
+        source=SOURCE,
+        summary=_said(checkout, name).removesuffix(_NOTE),
+        interaction={"max_steps": 50, "max_seconds": 5 * 3600},
+        submission={"kind": "tree", "clear_before_run": ["submission.csv"]},
+        **more,
     )
 
 

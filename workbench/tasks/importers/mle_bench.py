@@ -16,7 +16,7 @@ import platformdirs
 
 from workbench.errors import TaskError
 from workbench.tasks.checkout import Checkout
-from workbench.tasks.imported import Imported, Piece
+from workbench.tasks.imported import Imported, Piece, described
 from workbench.tasks.spec import Task
 
 TITLE = "MLE-bench"
@@ -131,27 +131,23 @@ def _competition(data: Data, task: Task, folder: Path, config: dict[str, Any], s
 
 
 def _described(folder: Path, config: dict[str, Any], split: str | None, why: str, needs: list[str], direction: str) -> Task:
-    return Task.model_validate(
-        {
-            "schema": 1,
-            "id": f"mle-bench/{folder.name.lower()}",
-            "family": "ml-experimentation",
-            "suite": "mle-bench",
-            "licence": "LicenseRef-Kaggle-competition-rules",
-            "source": SOURCE,
-            "summary": f"{config['name']}: a Kaggle competition, scored by {config['grader']['name']}.",
-            "difficulty": _DIFFICULTY.get(split or ""),
-            "prepare": {"needs": needs, "why": why},
-            "environment": {"name": "python-ds", "packages": _PACKAGES, "memory": "8G", "cell_seconds": 4 * 3600},
-            "interaction": {"max_steps": 500, "max_seconds": 24 * 3600},
-            "submission": {"kind": "file", "path": "submission.csv", "max_bytes": 2**30},
-            "grader": {"timeout": 3600},
-            "metric": [
-                {"name": "medal", "primary": True, "range": [0, 3], "invalid": 0, "success": {"rule": "ge", "value": 1}},
-                {"name": "score", "direction": direction},
-                {"name": "above_median", "range": [0, 1], "invalid": 0},
-            ],
-        }
+    return described(
+        f"mle-bench/{folder.name.lower()}",
+        family="ml-experimentation",
+        licence="LicenseRef-Kaggle-competition-rules",
+        source=SOURCE,
+        summary=f"{config['name']}: a Kaggle competition, scored by {config['grader']['name']}.",
+        difficulty=_DIFFICULTY.get(split or ""),
+        prepare={"needs": needs, "why": why},
+        environment={"name": "python-ds", "packages": _PACKAGES, "memory": "8G", "cell_seconds": 4 * 3600},
+        interaction={"max_steps": 500, "max_seconds": 24 * 3600},
+        submission={"kind": "file", "path": "submission.csv", "max_bytes": 2**30},
+        grader={"timeout": 3600},
+        metric=[
+            {"name": "medal", "primary": True, "range": [0, 3], "invalid": 0, "success": {"rule": "ge", "value": 1}},
+            {"name": "score", "direction": direction},
+            {"name": "above_median", "range": [0, 1], "invalid": 0},
+        ],
     )
 
 

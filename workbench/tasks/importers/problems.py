@@ -12,8 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from workbench.errors import TaskError
 from workbench.tasks.checkout import Checkout
-from workbench.tasks.imported import Imported, Piece
-from workbench.tasks.spec import Task
+from workbench.tasks.imported import Imported, Piece, all_or_nothing, described
 
 _GRADER = Path(__file__).with_name("graders") / "functions.py"
 _Row = TypeVar("_Row", bound=BaseModel)
@@ -80,7 +79,7 @@ def problem(checkout: Checkout, head: dict[str, str], instruction: str, tests: T
     checkout : Checkout
         Where it was found.
     head : dict
-        Its id, suite, licence, source and summary.
+        Its name, licence, source and summary.
     instruction : str
         What the agent is asked.
     tests : Tests
@@ -90,21 +89,18 @@ def problem(checkout: Checkout, head: dict[str, str], instruction: str, tests: T
     start : str, optional
         What the file says when the agent begins; without it there is none.
     """
-    task = Task.model_validate(
-        {
-            "schema": 1,
-            # the nearest of the three: it is about code, and tests judge it
-            "family": "refactoring",
-            **head,
-            "interaction": {"max_steps": 20, "max_seconds": 900},
-            "environment": {"name": "python-min", "cell_seconds": 60},
-            "submission": {"kind": "file", "path": "solution.py", "max_bytes": 2**20},
-            "grader": {"timeout": 120},
-            "metric": [
-                {"name": "solved", "primary": True, "range": [0, 1], "invalid": 0, "success": {"rule": "eq", "value": 1}},
-                *([{"name": "checks", "range": [0, 1], "invalid": 0}] if len(tests.tests) > 1 else []),
-            ],
-        }
+    task = described(
+        # the nearest of the three: it is about code, and tests judge it
+        family="refactoring",
+        **head,
+        interaction={"max_steps": 20, "max_seconds": 900},
+        environment={"name": "python-min", "cell_seconds": 60},
+        submission={"kind": "file", "path": "solution.py", "max_bytes": 2**20},
+        grader={"timeout": 120},
+        metric=[
+            all_or_nothing("solved"),
+            *([{"name": "checks", "range": [0, 1], "invalid": 0}] if len(tests.tests) > 1 else []),
+        ],
     )
     pieces = [
         Piece("hidden/grader.py", _GRADER),

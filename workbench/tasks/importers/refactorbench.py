@@ -8,8 +8,7 @@ from pathlib import Path, PurePosixPath
 from workbench import syntax
 from workbench.errors import TaskError
 from workbench.tasks.checkout import Checkout
-from workbench.tasks.imported import Imported, Piece
-from workbench.tasks.spec import Task
+from workbench.tasks.imported import Imported, Piece, all_or_nothing, described
 
 TITLE = "RefactorBench"
 SOURCE = "Gautam et al. (2025), arXiv 2503.07832; github.com/microsoft/RefactorBench"
@@ -70,39 +69,29 @@ def _task(checkout: Checkout, test: PurePosixPath, problems: dict[str, PurePosix
     assert base is not None
     levels = [level for level in _LEVELS if problems[level] is not None]
     tree = checkout.find("repositories", repository)
-    task = Task.model_validate(
-        {
-            "schema": 1,
-            "id": f"refactorbench/{project}-{test.name.removesuffix('.py').removesuffix('-test').lower()}",
-            "family": "refactoring",
-            "suite": "refactorbench",
-            "licence": _LICENCES.get(project, "NOASSERTION"),
-            "source": SOURCE,
-            "summary": " ".join(checkout.text(str(base)).split())[:200],
-            "prompt": {"axes": {"level": levels}, "default": {"level": "base"}},
-            "interaction": {"max_steps": 50, "max_seconds": 3600},
-            "environment": {"name": "python-min", "memory": "2G", "cell_seconds": 300},
-            "submission": {"kind": "tree", "max_bytes": 512 * 2**20, "max_files": 50_000},
-            "grader": {"timeout": 300},
-            "metric": [
-                {
-                    "name": "solved",
-                    "primary": True,
-                    "range": [0, 1],
-                    "invalid": 0,
-                    "success": {"rule": "eq", "value": 1},
-                },
-                {
-                    "name": "checks",
-                    "range": [0, 1],
-                    "invalid": 0,
-                    "normalise": "baseline_to_one",
-                    "best": 1,
-                    "baseline": {"measure": "untouched"},
-                },
-                {"name": "names_resolve", "range": [0, 1], "invalid": 0},
-            ],
-        }
+    task = described(
+        f"refactorbench/{project}-{test.name.removesuffix('.py').removesuffix('-test').lower()}",
+        family="refactoring",
+        licence=_LICENCES.get(project, "NOASSERTION"),
+        source=SOURCE,
+        summary=checkout.text(str(base)),
+        prompt={"axes": {"level": levels}, "default": {"level": "base"}},
+        interaction={"max_steps": 50, "max_seconds": 3600},
+        environment={"name": "python-min", "memory": "2G", "cell_seconds": 300},
+        submission={"kind": "tree", "max_bytes": 512 * 2**20, "max_files": 50_000},
+        grader={"timeout": 300},
+        metric=[
+            all_or_nothing("solved"),
+            {
+                "name": "checks",
+                "range": [0, 1],
+                "invalid": 0,
+                "normalise": "baseline_to_one",
+                "best": 1,
+                "baseline": {"measure": "untouched"},
+            },
+            {"name": "names_resolve", "range": [0, 1], "invalid": 0},
+        ],
     )
     instructions = {f"level={level}": f"{checkout.text(str(problems[level])).strip()}{_NOTE}" for level in levels}
     return Imported(

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from workbench import syntax
 from workbench.errors import TaskError
 from workbench.tasks.checkout import Checkout
-from workbench.tasks.imported import Imported, Piece
+from workbench.tasks.imported import Imported, Piece, all_or_nothing, described
 from workbench.tasks.importers.scienceagentbench_packages import REPOSITORIES, packages
 from workbench.tasks.importers.scienceagentbench_sheet import Row, rows
 from workbench.tasks.spec import Task
@@ -93,25 +93,20 @@ def _task(checkout: Checkout, home: Path, row: Row) -> Imported:
 
 
 def _described(name: str, text: str, needs: Sequence[str], why: str, installed: Sequence[str] = (), *, judged: bool = False) -> Task:
-    success = {"name": "success", "primary": True, "range": [0, 1], "invalid": 0, "success": {"rule": "eq", "value": 1}}
-    return Task.model_validate(
-        {
-            "schema": 1,
-            "id": f"scienceagentbench/{name}",
-            "family": "data-science",
-            "suite": "scienceagentbench",
-            "licence": "CC-BY-4.0",
-            "source": SOURCE,
-            "summary": " ".join(text.split())[:200],
-            "prompt": {"axes": {"knowledge": ["without", "with"]}},
-            "interaction": {"max_steps": 50, "max_seconds": 3600},
-            "prepare": {"needs": needs, "why": why},
-            # upstream gives a program 900 seconds
-            "environment": {"name": "python-min", "packages": installed, "memory": "4G", "cell_seconds": 900},
-            "submission": {"kind": "tree", "path": "pred_results", "max_bytes": 512 * 2**20},
-            "grader": {"timeout": 900},
-            "metric": [{**success, "by": "judge"} if judged else success],
-        }
+    return described(
+        f"scienceagentbench/{name}",
+        family="data-science",
+        licence="CC-BY-4.0",
+        source=SOURCE,
+        summary=text,
+        prompt={"axes": {"knowledge": ["without", "with"]}},
+        interaction={"max_steps": 50, "max_seconds": 3600},
+        prepare={"needs": needs, "why": why},
+        # upstream gives a program 900 seconds
+        environment={"name": "python-min", "packages": installed, "memory": "4G", "cell_seconds": 900},
+        submission={"kind": "tree", "path": "pred_results", "max_bytes": 512 * 2**20},
+        grader={"timeout": 900},
+        metric=[all_or_nothing("success", by="judge" if judged else "program")],
     )
 
 

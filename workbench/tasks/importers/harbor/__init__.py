@@ -16,10 +16,9 @@ from workbench.errors import TaskError
 from workbench.kernels.locks import parse_package
 from workbench.kernels.view import WORKSPACE
 from workbench.tasks.checkout import Checkout
-from workbench.tasks.imported import Imported, Piece
+from workbench.tasks.imported import Imported, Piece, all_or_nothing, described
 from workbench.tasks.importers.harbor import formats, images, reference, verifier
 from workbench.tasks.importers.harbor.formats import Upstream
-from workbench.tasks.spec import Task
 
 TITLE = "Harbor or Terminal-Bench tasks"
 SOURCE = "Merrill et al. (2026), arXiv 2601.11868; github.com/laude-institute/harbor, github.com/laude-institute/terminal-bench-2"
@@ -64,32 +63,27 @@ def _task(checkout: Checkout, upstream: Upstream) -> Imported:
     needs += ["network"] if solution.network else []
     why = [f"it asks for {each}" for each in upstream.asks] + [f"its Dockerfile: {each}" for each in image.lacking[:1]]
     why += [*tests.lacking[:1], *solution.network[:1]]
-    said = {
-        "schema": 1,
-        "id": _id(checkout, upstream.folder),
-        "family": "data-science",
-        "suite": "harbor",
-        "licence": "NOASSERTION",
-        "source": SOURCE,
-        "summary": " ".join(upstream.instruction.split())[:200],
-        "difficulty": upstream.difficulty if upstream.difficulty in _DIFFICULTIES else None,
-        "interaction": {"max_steps": 100, "max_seconds": upstream.agent_seconds},
-        "prepare": {"needs": needs, "why": "; ".join(why)},
-        "environment": {
+    task = described(
+        _id(checkout, upstream.folder),
+        family="data-science",
+        licence="NOASSERTION",
+        source=SOURCE,
+        summary=upstream.instruction,
+        difficulty=upstream.difficulty if upstream.difficulty in _DIFFICULTIES else None,
+        interaction={"max_steps": 100, "max_seconds": upstream.agent_seconds},
+        prepare={"needs": needs, "why": "; ".join(why)},
+        environment={
             "name": "python-min",
             "packages": packages,
             "memory": upstream.memory or "2G",
             "cell_seconds": upstream.agent_seconds,
         },
-        "submission": {"kind": "tree", "max_bytes": 512 * 2**20, "max_files": 50_000},
-        "grader": {"timeout": upstream.test_seconds + 120, "folders": [WORKSPACE, "/tests", "/logs"]},
-        "metric": [
-            {"name": "reward", "primary": True, "range": [0, 1], "invalid": 0, "noise": noise, "success": {"rule": "eq", "value": 1}},
-            {"name": "checks", "range": [0, 1], "invalid": 0, "noise": noise},
-        ],
-    }
+        submission={"kind": "tree", "max_bytes": 512 * 2**20, "max_files": 50_000},
+        grader={"timeout": upstream.test_seconds + 120, "folders": [WORKSPACE, "/tests", "/logs"]},
+        metric=[all_or_nothing("reward", noise=noise), {"name": "checks", "range": [0, 1], "invalid": 0, "noise": noise}],
+    )
     return Imported(
-        Task.model_validate(said),
+        task,
         checkout,
         {"": _instruction(upstream, image.home)},
         _pieces(upstream, image, tests) if not needs else [],

@@ -7,19 +7,18 @@ copy of the files, and what was submitted runs confined. Where that could give a
 from __future__ import annotations
 
 import ast
-import functools
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from workbench import syntax
 from workbench.kernels.locks import parse_package
 from workbench.tasks.checkout import Checkout
 from workbench.tasks.importers.harbor import shell
+from workbench.tasks.importers.harbor.source import Source, name_of, read
 
 _NAMED = {
     "beautifulsoup4": "bs4",
@@ -58,10 +57,6 @@ _TOOLS = {
 _UNTOLD = "what cannot be told beforehand"
 _CLOCKS = {"monotonic", "perf_counter", "process_time", "time", "timeit"}
 _EVALUATE = {"compile", "eval", "exec"}
-_PLAIN_CALLS = {"enumerate", "float", "items", "keys", "range", "sorted", "values", "zip"}
-"""What makes nothing but what is there of a value."""
-_OPAQUE = ast.Call(ast.Name("unknown"), [], [])
-"""A value that nobody knows."""
 _KEPT = r"app|workspace|tests|logs|tmp|dev/null|usr/bin/env|bin/(?:ba)?sh"
 _OUTSIDE = re.compile(rf"/(?!(?:{_KEPT})(?:/|$))(?:[\w.-]+/)*[\w.-]+/?")
 _MODES = {"X_OK", "is_symlink", "islink", "readlink", "st_mode", "st_mtime", "getmtime"}
@@ -89,71 +84,6 @@ class Judgement:
     doubts: list[str] = field(default_factory=list)
 
 
-class Source:
-    """One file of tests.
-
-    Parameters
-    ----------
-    tree : ast.Module
-        Its code.
-    """
-
-    def __init__(self, tree: ast.Module) -> None:
-        self.nodes = list(ast.walk(tree))
-        self.texts = {node.value for node in self.nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-        self.attributes = {node.attr for node in self.nodes if isinstance(node, ast.Attribute)}
-        self.calls = [node for node in self.nodes if isinstance(node, ast.Call)]
-        self.called = {name for call in self.calls if (name := _name(call.func))}
-        dotted = list(self._imported())
-        self.imported = {name.split(".")[0] for name in dotted}
-        self.packages = {name.split(".")[0] for name in dotted if "." in name}
-        self.bound = self._bound()
-
-    def _imported(self) -> Iterator[str]:
-        for node in self.nodes:
-            if isinstance(node, ast.Import):
-                yield from (alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-                yield node.module
-
-    def _bound(self) -> dict[str, list[ast.expr]]:
-        """Return the values that each name is given: what is assigned, opened or gone through."""
-        found: dict[str, list[ast.expr]] = {}
-        for node in self.nodes:
-            match node:
-                case ast.Assign(targets=targets, value=value):
-                    pass
-                case ast.AugAssign(target=target, value=value) | ast.NamedExpr(target=target, value=value):
-                    targets = [target]
-                case ast.For(target=target, iter=value) | ast.comprehension(target=target, iter=value):
-                    targets = [target]
-                case ast.withitem(context_expr=value, optional_vars=ast.expr() as target):
-                    targets = [target]
-                case ast.arg(arg=name):
-                    targets, value = [ast.Name(name)], _OPAQUE
-                case _:
-                    continue
-            for each in (part for whole in targets for part in ast.walk(whole) if isinstance(part, ast.Name)):
-                found.setdefault(each.id, []).append(value)
-        return found
-
-    def is_own(self, value: ast.expr, seen: frozenset[str] = frozenset()) -> bool:
-        """Say whether a value is made of nothing but what the file itself says."""
-        for node in ast.walk(value):
-            if isinstance(node, ast.Call) and _name(node.func) not in _PLAIN_CALLS:
-                return False
-            if isinstance(node, ast.Name) and node.id not in seen | _PLAIN_CALLS:
-                values = self.bound.get(node.id)
-                if not values or not all(self.is_own(each, seen | {node.id}) for each in values):
-                    return False
-        return True
-
-
-@functools.lru_cache(maxsize=4096)
-def _source(text: str) -> Source:
-    return Source(syntax.parse(text))
-
-
 def judge(checkout: Checkout, files: Iterable[Path], folder: Path, packages: Iterable[str]) -> Judgement:
     """Return what is to be said of the test ``files`` in ``folder``, where ``packages`` are installed."""
     names = {canonicalize_name(parse_package(each).name) for each in packages}
@@ -162,7 +92,7 @@ def judge(checkout: Checkout, files: Iterable[Path], folder: Path, packages: Ite
     judgement = Judgement()
     for path in files:
         try:
-            source = _source(checkout.text(str(path.relative_to(checkout.root))))
+            source = read(checkout.text(str(path.relative_to(checkout.root))))
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             judgement.doubts.append(f"{path.name} is not Python: {error}")
             continue
@@ -224,15 +154,11 @@ def _programs(source: Source) -> list[str]:
     """Name the programs that tests start and not every sandbox has; one that cannot be told is among them."""
     found: set[str] = set()
     for call in source.calls:
-        if _name(call.func) in _STARTS and _starts_processes(call.func) and call.args:
+        if name_of(call.func) in _STARTS and _starts_processes(call.func) and call.args:
             given = call.args[0]
             for value in source.bound.get(given.id, [given]) if isinstance(given, ast.Name) else [given]:
                 found |= _first_words(value)
     return [f"its tests run {program}" for program in sorted(found - _TOOLS)]
-
-
-def _name(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def _starts_processes(node: ast.expr) -> bool:
