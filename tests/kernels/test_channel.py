@@ -28,8 +28,8 @@ class Manager:
         return True
 
 
-async def kernel_that_misses_a_subscription(manager: Manager, context: zmq.asyncio.Context) -> list[bytes]:
-    """Serve until asked for the kernel's information; return the events on iopub, of which the first is not answered."""
+async def kernel_that_misses_what_comes_first(manager: Manager, context: zmq.asyncio.Context) -> list[bytes]:
+    """Serve until asked for the kernel's information; of subscriptions and requests, the first is not answered."""
     sockets = {}
     for name, kind in (("iopub", zmq.XPUB), ("shell", zmq.ROUTER), ("control", zmq.ROUTER)):
         sockets[name] = context.socket(kind)
@@ -40,6 +40,7 @@ async def kernel_that_misses_a_subscription(manager: Manager, context: zmq.async
         events.append(event)
     events.append(event)
     await sockets["iopub"].send_multipart(session.serialize(session.msg("iopub_welcome", {"subscription": ""})))
+    await sockets["shell"].recv_multipart()
     identities, parts = session.feed_identities(await sockets["shell"].recv_multipart())
     request: dict[str, Any] = session.deserialize(parts)
     reply = session.msg("kernel_info_reply", {"status": "ok"}, parent=request)
@@ -47,15 +48,41 @@ async def kernel_that_misses_a_subscription(manager: Manager, context: zmq.async
     return events
 
 
-async def test_a_kernel_that_missed_the_subscription_is_subscribed_to_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel, "_WELCOME_SECONDS", 0.05)
+async def test_a_kernel_that_missed_what_came_first_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel, "_AGAIN_SECONDS", 0.05)
     line = Channel("unused", {})
     manager = Manager(tmp_path)
     monkeypatch.setattr(line, "_manager", manager)
     with zmq.asyncio.Context() as context:
         context.linger = 0
-        kernel = asyncio.create_task(kernel_that_misses_a_subscription(manager, context))
+        kernel = asyncio.create_task(kernel_that_misses_what_comes_first(manager, context))
         await line.connect()
         assert (await kernel)[:3] == [b"\x01", b"\x00", b"\x01"]
+        assert line.awaited == "its first reply"
         await line._hang_up()
         context.destroy(linger=0)
+
+
+async def test_an_answer_that_comes_late_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = Channel("unused", {})
+    asked: list[str] = []
+
+    async def send(name: str, kind: str, content: dict[str, Any]) -> str:
+        asked.append(f"{kind} {len(asked)}")
+        return asked[-1]
+
+    async def message(name: str) -> dict[str, Any]:
+        # the first is only answered once it has been asked again
+        while len(asked) < 2:
+            await asyncio.sleep(0)
+        return {"parent_header": {"msg_id": asked[0]}}
+
+    async def welcome() -> None:
+        return None
+
+    monkeypatch.setattr(channel, "_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(line, "_send", send)
+    monkeypatch.setattr(line, "_message", message)
+    monkeypatch.setattr(line, "_welcome", welcome)
+    await line._ready()
+    assert asked == ["kernel_info_request 0", "kernel_info_request 1"]

@@ -21,7 +21,7 @@ FLOOD_BYTES = 64 * 2**20
 _QUIET_SECONDS = 3.0
 _REQUEST_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
-_WELCOME_SECONDS = 3.0
+_AGAIN_SECONDS = 3.0
 
 
 OnQuestion = Callable[[str], Awaitable[str]]
@@ -68,6 +68,8 @@ class Channel:
         )
         self._lines: dict[str, Line] = {}
         self._on_question: OnQuestion | None = None
+        self.awaited = "its process"
+        """What a kernel that is being connected to has last been waited for."""
 
     @property
     def provisioner(self) -> SandboxProvisioner:
@@ -105,6 +107,7 @@ class Channel:
             await self._ready()
 
     async def _ready(self) -> None:
+        self.awaited = "its sockets"
         opening = asyncio.gather(*(line.open() for line in self._lines.values()))
         try:
             while not opening.done():
@@ -119,18 +122,27 @@ class Channel:
             with contextlib.suppress(asyncio.CancelledError, LineClosed):
                 await opening
         # output is lost until the subscription stands, and only the welcome message says that it does
-        while True:
-            try:
-                async with asyncio.timeout(_WELCOME_SECONDS):
-                    await self._welcome()
-                break
-            except TimeoutError:
-                # what a kernel sends just as it is subscribed to can cost it the event (ipykernel uses the socket beside
-                # its ZMQStream, which waits for an edge); it hears of the next subscription
-                with contextlib.suppress(LineClosed):
-                    for subscription in (b"\x00", b"\x01"):
-                        await self._lines["iopub"].send([subscription])
-        await self._reply(await self._send("shell", "kernel_info_request", {}))
+        self.awaited = "its welcome"
+        while not await self._in_time(self._welcome()):
+            # what a kernel sends just as it is subscribed to can cost it the event (ipykernel uses the socket beside
+            # its ZMQStream, which waits for an edge); it hears of the next subscription
+            with contextlib.suppress(LineClosed):
+                for subscription in (b"\x00", b"\x01"):
+                    await self._lines["iopub"].send([subscription])
+        self.awaited = "its first reply"
+        # asked again until there is an answer, as jupyter_client does, and any of them will do
+        requests = [await self._send("shell", "kernel_info_request", {})]
+        while not await self._in_time(self._reply(*requests)):
+            requests.append(await self._send("shell", "kernel_info_request", {}))
+
+    async def _in_time(self, coming: Awaitable[object]) -> bool:
+        """Say whether something came before it is time to ask again."""
+        try:
+            async with asyncio.timeout(_AGAIN_SECONDS):
+                await coming
+        except TimeoutError:
+            return False
+        return True
 
     async def _welcome(self) -> None:
         while (await self._message("iopub"))["msg_type"] != "iopub_welcome":
@@ -183,8 +195,9 @@ class Channel:
             return None
         return message if isinstance(header, dict) and isinstance(content, dict) and isinstance(kind, str) else None
 
-    async def _reply(self, request: str) -> dict[str, Any]:
-        while (message := await self._message("shell"))["parent_header"].get("msg_id") != request:
+    async def _reply(self, *requests: str) -> dict[str, Any]:
+        """Return the first reply to one of several requests."""
+        while (message := await self._message("shell"))["parent_header"].get("msg_id") not in requests:
             pass
         return message
 

@@ -121,7 +121,8 @@ class KernelSession(Kernel):
             died = channel.why_dead()
             await self.close()
             if isinstance(error, TimeoutError | KernelDied | Disconnected):
-                raise SandboxError(f"the kernel did not answer: {died or f'{READY_SECONDS:.0f} s passed'}") from None
+                late = f"{READY_SECONDS:.0f} s passed, the last of them waiting for {channel.awaited}"
+                raise SandboxError(f"the kernel did not answer: {died or late}") from None
             raise
 
     def _end_after(self, what: str, seconds: float | None) -> None:
