@@ -21,8 +21,8 @@ TITLE = "BoxingGym"
 SOURCE = "Gandhi et al. (2025), arXiv 2501.01540; github.com/kanishkg/boxing-gym"
 
 _GRADERS = Path(__file__).parent / "graders"
-_PACKAGES = ["pymc>=5.16,<6"]
-"""With what it needs itself, all that upstream's environments import."""
+_PACKAGES = ["pymc>=5.16,<6", "numpy<2.5"]
+"""With what it needs itself, all that upstream's environments import; numba, which it brings, cannot be had for a later numpy."""
 
 
 def tasks(checkout: Checkout) -> list[Imported]:
