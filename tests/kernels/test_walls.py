@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import os
 import subprocess
@@ -21,7 +22,7 @@ from workbench.kernels import walls
 from workbench.kernels.environments import Environment
 from workbench.kernels.limits import Limits
 from workbench.kernels.policy import Policy
-from workbench.kernels.view import INSIDE, Mount, View, inside_environ, masked
+from workbench.kernels.view import INSIDE, SYSTEM, Mount, View, inside_environ, masked
 from workbench.kernels.walls import Protection, enclose, protection, rlimits
 
 from .conftest import Opener
@@ -173,6 +174,25 @@ def test_a_bubblewrap_that_does_not_work_is_not_taken_for_one(monkeypatch: pytes
     assert given.kind != "bubblewrap"
     assert "bubblewrap: bwrap: No permissions to create new namespace" in given.missing
     assert "install bubblewrap" in given.remedy
+
+
+@pytest.mark.walls
+def test_what_bubblewrap_is_tried_with_has_nothing_to_do_with_mounts_that_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_walls("bubblewrap")
+    tried: list[list[str]] = []
+    run = subprocess.run
+
+    def record(argv: list[str], **options: object) -> object:
+        tried.append(argv)
+        return run(argv, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(walls.subprocess, "run", record)
+    protection.cache_clear()
+    assert protection().kind == "bubblewrap"
+    (probe,) = tried
+    shown = {source for option, source in itertools.pairwise(probe) if option == "--ro-bind"}
+    assert shown and shown <= set(SYSTEM)
+    assert not [option for option in probe if option in ("--bind", "--dev-bind")]
 
 
 def test_another_platform_has_none(monkeypatch: pytest.MonkeyPatch) -> None:

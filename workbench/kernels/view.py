@@ -101,6 +101,14 @@ class Sight:
         if not writable:
             self.readable.append(str(target))
 
+    def system(self) -> None:
+        """Show the system's programs and libraries."""
+        for path in map(Path, SYSTEM):
+            if path.is_symlink():
+                self.arguments += ["--symlink", str(path.readlink()), str(path)]
+            elif path.is_dir():
+                self.show(path)
+
     def cover(self, inside: Path) -> None:
         """Show an empty folder in place of what is there."""
         self.arguments += ["--tmpfs", str(inside)]
@@ -126,11 +134,7 @@ def sight(view: View, scratch: Path, scratch_bytes: int, user: int) -> Sight:
     made.arguments += ["--proc", "/proc", "--dev", "/dev", *size, "--tmpfs", "/tmp", *size, "--tmpfs", "/dev/shm"]  # noqa: S108
     for device in view.devices:
         made.arguments += ["--dev-bind", str(device), str(device)]
-    for path in map(Path, SYSTEM):
-        if path.is_symlink():
-            made.arguments += ["--symlink", str(path.readlink()), str(path)]
-        elif path.is_dir():
-            made.show(path)
+    made.system()
     for name in ETC:
         if Path("/etc", name).exists():
             made.show(Path("/etc", name))

@@ -21,7 +21,7 @@ from pathlib import Path
 from workbench.errors import SandboxError
 from workbench.kernels.environments import Environment
 from workbench.kernels.limits import Limits
-from workbench.kernels.view import ETC, INSIDE, PROGRAMS, SYSTEM, Mount, View, inside_environ, masked, sight
+from workbench.kernels.view import ETC, INSIDE, PROGRAMS, SYSTEM, Mount, Sight, View, inside_environ, masked, sight
 
 WRITABLE = ("/tmp", "/dev/shm", "/dev/null", "/dev/ptmx", "/dev/pts")  # noqa: S108 - the sandbox's own
 _METADATA = ("chown", "lchown", "fchownat", "setxattr", "lsetxattr", "removexattr", "lremovexattr")
@@ -81,7 +81,11 @@ def protection() -> Protection:
     if bwrap is None:
         missing.append("bubblewrap: not installed")
     else:
-        probe = [bwrap, *_namespaces(), "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
+        # what kernels are shown and no more: elsewhere, as below a container engine's folder, mounts come and go, which
+        # bubblewrap takes for a failure
+        shown = Sight([], [])
+        shown.system()
+        probe = [bwrap, *_namespaces(), *shown.arguments, "--proc", "/proc", "--dev", "/dev", "true"]
         done = subprocess.run(probe, env={"PATH": os.defpath}, capture_output=True, text=True, check=False)
         if done.returncode == 0:
             return Protection("bubblewrap", ["bubblewrap: process, network, mount, IPC and host name namespaces"])
