@@ -178,8 +178,7 @@ def test_tasks_are_found_without_running_upstream_here_and_gold_is_best(checkout
     assert report.unavailable[broken] == ["boxinggym/spring_broken"] and "unexpected keyword argument 'weight'" in broken
     assert report.unavailable[files] == ["boxinggym/lost_direct"] and "knows no environment lost" in files
     assert not any(name.startswith("boxing_gym") for name in sys.modules)
-    # one that is scored by accuracy, and one by error with its discovery explained
-    for name, best in (("coin_direct", 1), ("spring_direct_discovery", 0)):
+    for name, best in zip(RUNNABLE, (1, 0, 0, 0), strict=True):
         result = runner.run(f"boxinggym/{name}", model="oracle", store=store_path)
         assert (result.error, result.success) == (None, True)
         assert result.score is not None and (result.score.value, result.score.normalised) == (best, 1)
