@@ -29,6 +29,23 @@ def parse(source: str) -> ast.Module:
         return ast.parse(source)
 
 
+def imported(tree: ast.AST) -> set[str]:
+    """Return the dotted names of the modules that code imports, wherever it does; not those relative to its own package.
+
+    Examples
+    --------
+    >>> sorted(imported(parse("import os.path, sys; from json import loads; from . import other")))
+    ['json', 'os.path', 'sys']
+    """
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            found.add(node.module)
+    return found
+
+
 def literal(source: str) -> object:
     """Return the value of a Python literal, which is never run.
 

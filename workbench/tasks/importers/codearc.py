@@ -83,7 +83,7 @@ def _task(checkout: Checkout, dataset: _Dataset, number: int, published: list[_E
     calls = [(call, example) for example in published if (call := _call(example.input)) is not None]
     usable = [call for call, _ in calls if _is_literal(call, name)]
     tree = _tree(source, code)
-    imports = _imports(tree)
+    imports = {name.partition(".")[0] for name in syntax.imported(tree)}
     why = _NO_INPUTS if not usable else _BY_CHANCE if "random" in imports else _NOT_LOADED if _undefined(tree) else ""
     task = described(
         f"codearc/{dataset}-{number}",
@@ -148,13 +148,6 @@ def _tree(source: Path, code: str) -> ast.Module:
         return syntax.parse(code)
     except (SyntaxError, ValueError) as error:
         raise TaskError(f"{source} is no Python: {error}") from None
-
-
-def _imports(tree: ast.Module) -> set[str]:
-    nodes = list(ast.walk(tree))
-    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
-    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
-    return {name.partition(".")[0] for name in names}
 
 
 def _undefined(tree: ast.Module) -> set[str]:

@@ -128,9 +128,7 @@ def _parsed(checkout: Checkout, path: Path) -> ast.Module:
 
 def _modules(tree: ast.Module) -> set[str]:
     """Return what a program imports, by the first part of its name."""
-    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module and not node.level}
-    return {name.split(".")[0] for name in names}
+    return {name.split(".")[0] for name in syntax.imported(tree)}
 
 
 def _used(home: Path, script: Path, tree: ast.Module, datasets: list[Path]) -> list[Path]:

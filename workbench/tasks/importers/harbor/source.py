@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterator
 
 from workbench import syntax
 
@@ -41,17 +40,10 @@ class Source:
         self.attributes = {node.attr for node in self.nodes if isinstance(node, ast.Attribute)}
         self.calls = [node for node in self.nodes if isinstance(node, ast.Call)]
         self.called = {name for call in self.calls if (name := name_of(call.func))}
-        dotted = list(self._imported())
+        dotted = syntax.imported(tree)
         self.imported = {name.split(".")[0] for name in dotted}
         self.packages = {name.split(".")[0] for name in dotted if "." in name}
         self.bound = self._bound()
-
-    def _imported(self) -> Iterator[str]:
-        for node in self.nodes:
-            if isinstance(node, ast.Import):
-                yield from (alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-                yield node.module
 
     def _bound(self) -> dict[str, list[ast.expr]]:
         """Return the values that each name is given: what is assigned, opened or gone through."""
