@@ -66,15 +66,17 @@ async def test_a_kernel_that_missed_what_came_first_is_asked_again(tmp_path: Pat
 async def test_an_answer_that_comes_late_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     line = Channel("unused", {})
     asked: list[str] = []
+    again = asyncio.Event()
 
     async def send(name: str, kind: str, content: dict[str, Any]) -> str:
         asked.append(f"{kind} {len(asked)}")
+        if len(asked) == 2:
+            again.set()
         return asked[-1]
 
     async def message(name: str) -> dict[str, Any]:
         # the first is only answered once it has been asked again
-        while len(asked) < 2:
-            await asyncio.sleep(0)
+        await again.wait()
         return {"parent_header": {"msg_id": asked[0]}}
 
     async def welcome() -> None:

@@ -131,8 +131,8 @@ class Channel:
                     await self._lines["iopub"].send([subscription])
         self.awaited = "its first reply"
         # asked again until there is an answer, as jupyter_client does, and any of them will do
-        requests = [await self._send("shell", "kernel_info_request", {})]
-        while not await self._in_time(self._reply(*requests)):
+        requests: list[str] = []
+        while not requests or not await self._in_time(self._reply(*requests)):
             requests.append(await self._send("shell", "kernel_info_request", {}))
 
     async def _in_time(self, coming: Awaitable[object]) -> bool:
