@@ -1,46 +1,52 @@
 # make demo   sets everything up and runs the main job, offline
 # make test   sets everything up and runs the tests; they wait more than they compute, so there are more workers than processors
-# Everything lives in .venv/ and in the user's cache; both commands are safe to repeat.
+# make lab    sets everything up and opens the notebooks in JupyterLab
+# Everything lives in .venv/ and in the user's cache, and is installed from requirements.lock; all commands are safe to repeat.
 
-.PHONY: demo test soak red-team lint types check bench system engine clean
+.PHONY: demo test lab soak red-team lint types check lowest drift relock bench system engine clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
 BIN := $(VENV)/bin
-UV := $(BIN)/uv
+INSTALLED := $(VENV)/.installed
 
-demo: system $(VENV)/.core
+demo: system $(INSTALLED)
 	@$(BIN)/workbench environments build python-min python-ds >/dev/null
 	@$(BIN)/workbench demo
+	@echo "  make lab    (the notebooks, in JupyterLab)"
 
-test: system engine $(VENV)/.dev
+test: system engine $(INSTALLED)
 	@$(BIN)/workbench environments build python-min python-ds >/dev/null
 	$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
+lab: system $(INSTALLED)
+	@$(BIN)/workbench environments build python-min python-ds >/dev/null
+	@sh .ci/lab $(BIN)/python my-notebooks $(ARGS)
+
 # What takes minutes: many kernels at once and one after the other, and what stays of them.
-soak: system $(VENV)/.dev
+soak: system $(INSTALLED)
 	@$(BIN)/workbench environments build python-ds >/dev/null
 	$(BIN)/pytest -n 2 -m soak $(ARGS)
 
 # Every hostile program on every backend, as this user and, where this is root, as an ordinary one; then the page about it.
-red-team: system engine $(VENV)/.dev
+red-team: system engine $(INSTALLED)
 	@$(BIN)/workbench environments build python-min >/dev/null
 	@rm -f build/red_team.json
 	-$(BIN)/python -m tests.kernels.red_team try build/red_team.json
 	-if [ "$$(id -u)" = 0 ]; then .ci/as-user python -m tests.kernels.red_team try build/red_team.json; fi
 	$(BIN)/python -m tests.kernels.red_team publish build/red_team.json
 
-lint: $(VENV)/.dev
+lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-types: $(VENV)/.dev
+types: $(INSTALLED)
 	$(BIN)/mypy
 
 check: test soak lint types
 
-bench: $(VENV)/.core
+bench: $(INSTALLED)
 	@$(BIN)/workbench environments build python-ds >/dev/null
 	$(BIN)/workbench bench kernels --write docs/performance.md $(ARGS)
 
@@ -56,14 +62,13 @@ engine:
 $(BIN)/python:
 	@sh .ci/venv $(VENV)
 
-$(VENV)/.core: $(BIN)/python pyproject.toml
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.5,<1"
-	@$(UV) pip install --quiet --python $(BIN)/python --editable .
+$(INSTALLED): $(BIN)/python requirements.lock pyproject.toml
+	@sh .ci/install $(BIN)/python
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.core
-	@$(UV) pip install --quiet --python $(BIN)/python --editable ".[dev]"
-	@touch $@
+# Resolve requirements.lock anew after a change of pyproject.toml; ARGS=--upgrade takes the newest versions of everything.
+relock: $(BIN)/python
+	@sh .ci/relock $(BIN)/python $(ARGS)
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

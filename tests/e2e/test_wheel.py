@@ -13,14 +13,19 @@ from uv import find_uv_bin
 ROOT = Path(__file__).parents[2]
 
 
+def uv(*arguments):
+    done = subprocess.run([find_uv_bin(), "--quiet", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.walls
 def test_a_wheel_install_runs_a_built_in_task(tmp_path, minimal, store_path):
-    uv = find_uv_bin()
-    subprocess.run([uv, "build", "--quiet", "--wheel", "--out-dir", str(tmp_path / "dist"), str(ROOT)], check=True, capture_output=True)
-    (wheel,) = (tmp_path / "dist").glob("*.whl")
     venv = tmp_path / "venv"
-    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(venv)], check=True, capture_output=True)
-    subprocess.run([uv, "pip", "install", "--quiet", "--python", str(venv / "bin" / "python"), str(wheel)], check=True, capture_output=True)
+    uv("build", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", str(tmp_path / "dist"), str(ROOT))
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    uv("venv", "--python", sys.executable, str(venv))
+    # with the versions of the lock, so that a package that came out today fails no test
+    uv("pip", "install", "--python", str(venv / "bin" / "python"), "--constraint", str(ROOT / "requirements.lock"), str(wheel))
     command = str(venv / "bin" / "workbench")
     listed = subprocess.run([command, "tasks", "list", "--json"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert {task["id"] for task in json.loads(listed.stdout)} >= {"refactoring/mistune-rename-escape"}

@@ -55,7 +55,6 @@ def demo(store: StoreOption = None, as_json: JsonOption = False) -> None:
         f"  {workbench} runs show {results[0].run_id}",
         f"  {workbench} run {results[0].task} --model openai/gpt-4o    (or ollama/..., any model litellm knows)",
         f'  {python} -c "{query}"',
-        "  open notebooks/first_run.ipynb in Jupyter",
     ):
         output.print(escape(line), soft_wrap=True)
     if not expected:
