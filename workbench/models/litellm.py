@@ -1,6 +1,6 @@
 """Any model litellm can reach, with our own retries, so that every request on the wire is on the record.
 
-What goes over the wire is in ``wire.py``, what can go wrong on it in ``trouble.py``.
+What goes over the wire is in ``wire.py``, how it is watched in ``exchange.py``, what can go wrong on it in ``trouble.py``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import tenacity
 
 from workbench.messages import Attempt, Message, Reply, Tool, Usage
 from workbench.models.base import ModelError
+from workbench.models.exchange import watch
 from workbench.models.trouble import Trouble, diagnose, hint, public, without_secrets
 from workbench.models.wire import Theirs, read, read_stream, to_wire
 
@@ -118,13 +119,18 @@ class LiteLLMModel:
         async def attempt() -> Reply:
             show.shown = False
             started = time.perf_counter()
-            try:
-                response = await litellm.acompletion(**request)
-                answer = await read_stream(response, show) if request["stream"] else read(response)
-            except Exception as error:
-                if error is show.error:
-                    raise
-                trouble = diagnose(error, outer, timeout=self.timeout)
+            error: Exception | None = None
+            with watch() as exchanges:
+                try:
+                    response = await litellm.acompletion(**request)
+                    exchange = exchanges[-1] if exchanges else None
+                    answer = await read_stream(response, show, exchange) if request["stream"] else read(response)
+                except Exception as raised:
+                    if raised is show.error:
+                        raise
+                    error = raised
+            exchange = exchanges[-1] if exchanges else None
+            if trouble := diagnose(exchange, error, outer, streamed=request["stream"], timeout=self.timeout):
                 said = self._without_secrets(trouble.said)
                 attempts.append(Attempt(status=trouble.status, seconds=time.perf_counter() - started, error=said))
                 raise _AttemptFailedError(trouble) from error
@@ -190,7 +196,8 @@ class LiteLLMModel:
         what = f"HTTP {trouble.code}" if trouble.code and trouble.answered else trouble.status.replace("_", " ")
         how = f"failed {len(attempts)} times, last with {what}" if len(attempts) > 1 else f"failed with {what}"
         message = self._without_secrets(f"{self.name} at {where} {how}: {trouble.said}")
-        missing = _missing_settings(litellm, self.name) if trouble.code == 401 and not self._api_key else []
+        unsent = not trouble.url
+        missing = _missing_settings(litellm, self.name) if (unsent or trouble.code == 401) and not self._api_key else []
         remedy = hint(trouble, base_url=self.base_url, missing=missing)
         return ModelError(message, hint=self._without_secrets(remedy), attempts=attempts)
 
@@ -206,6 +213,7 @@ def _litellm() -> ModuleType:
     os.environ.setdefault("LITELLM_DISABLE_BUG_REPORT_LINK", "True")
     module = importlib.import_module("litellm")
     module.suppress_debug_info = True  # type: ignore[attr-defined]
+    module.disable_aiohttp_transport = True  # type: ignore[attr-defined]  # some releases pass a broken off body on as a whole one
     if "LITELLM_LOG" not in os.environ:
         for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # it logs what it raises, and we report what it raises

@@ -1,12 +1,12 @@
-"""What went wrong on the wire: what an exception of litellm's means, what to do about it, and no keys in what is said of it."""
+"""What went wrong in an attempt: what the wire says of it, what to do about it, and no keys in what is said of it."""
 
 from __future__ import annotations
 
-import contextlib
 import email.utils
-import json
+import http.client
 import os
 import re
+import ssl
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from workbench.messages import AttemptStatus
-from workbench.models.wire import BrokenAnswerError, Theirs
+from workbench.models.exchange import Exchange
 
 
 @dataclass(frozen=True)
@@ -25,66 +25,129 @@ class Trouble:
     said: str
     """What the provider or the connection said; may hold secrets."""
     code: int | None = None
+    """The HTTP status, or the one that an error in the body stands for."""
     answered: bool = False
-    """Whether the code is the provider's; litellm makes codes up where no answer came."""
+    """Whether the code is the HTTP status of an answer."""
     retry: bool = True
     retry_after: float | None = None
     url: str = ""
     hint: str = ""
 
 
-def diagnose(error: Exception, outer: BaseException | None, *, timeout: float) -> Trouble:
-    """Tell what an exception of litellm means.
+def diagnose(
+    exchange: Exchange | None, error: Exception | None, outer: BaseException | None, *, streamed: bool, timeout: float
+) -> Trouble | None:
+    """Tell what went wrong in an attempt, by what went over the wire; None where nothing did.
 
-    litellm derives its types from words in the message (a 400 that mentions a rate limit is a RateLimitError there) and
-    gives a lost connection status 500, so we look for the HTTP response or the transport error at the bottom of the chain.
+    litellm's exceptions are not asked: it derives their types from words in the message (a 400 that mentions a rate limit is a
+    RateLimitError there), makes up a status where no answer came, and all of that changes from release to release.
+
+    Parameters
+    ----------
+    exchange : Exchange or None
+        The attempt's last request; None where none was made.
+    error : Exception or None
+        What litellm raised, or we on reading the answer; None where there is a reply.
+    outer : BaseException or None
+        What the caller was handling already, which is no trouble of the attempt.
+    streamed : bool
+        Whether a stream was asked for.
+    timeout : float
+        Seconds that were waited for each byte.
     """
-    import httpx  # litellm's own, so loaded by now
+    if exchange is None:
+        return None if error is None else _unsent(list(_chain(error, outer)))
+    if exchange.status is not None and not 200 <= exchange.status < 300:
+        trouble = _by_code(exchange.status, *_words(exchange))
+        return replace(trouble, answered=True, retry_after=_retry_after(exchange.headers), url=exchange.url)
+    if exchange.failure is not None:
+        said, marks = _words(exchange)
+        return replace(_by_code(_code(marks), said, marks), url=exchange.url)
+    if error is None:
+        return None
+    causes = [*_chain(exchange.error, outer), *_chain(error, outer)]
+    return replace(_broken(exchange, causes, streamed=streamed, timeout=timeout), url=exchange.url)
 
-    if isinstance(error, BrokenAnswerError):
-        return Trouble(error.status, str(error))
-    chain = list(_chain(error, outer))
-    url = next((str(link.request.url) for link in chain if isinstance(link, httpx.HTTPError) and getattr(link, "_request", None)), "")
-    response = next((r for link in chain if isinstance(r := getattr(link, "response", None), httpx.Response) and r.headers), None)
-    said = _said(chain, response)
-    if any(type(link).__name__ == "ContextWindowExceededError" for link in chain):
-        hint = "the conversation no longer fits the model's context window: bound the observations, or use a larger model"
-        code = None if response is None else response.status_code
-        return Trouble("refused", said, code, answered=True, retry=False, url=url, hint=hint)
-    if response is not None and response.status_code >= 400:
-        trouble = _by_code(response.status_code, said, url)
-        return replace(trouble, answered=True, retry_after=_retry_after(response.headers))
-    if any(isinstance(link, httpx.TimeoutException | TimeoutError) for link in chain):
-        return Trouble("timeout", f"nothing came for {timeout:g} s", url=url)
-    if any(isinstance(link, httpx.ConnectError | ConnectionRefusedError) for link in chain):
-        return Trouble("connection", str(next((link for link in reversed(chain) if isinstance(link, OSError)), chain[-1])), url=url)
-    if any(isinstance(link, httpx.TransportError | ConnectionError) for link in chain):
-        return Trouble("cut_off", "the connection closed before the answer was whole", url=url)
-    if any(isinstance(link, json.JSONDecodeError) for link in chain):
-        return Trouble("malformed", f"the answer is not JSON: {said}", url=url)
+
+def _broken(exchange: Exchange, causes: Sequence[BaseException], *, streamed: bool, timeout: float) -> Trouble:
+    """Tell what kept an answer, which does not say itself that anything went wrong, from being a reply."""
+    if exchange.fault == "refused" or any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return Trouble("refused", _line(causes[0]), retry=False)
+    if exchange.fault == "timeout" or (exchange.fault is None and any(isinstance(cause, TimeoutError) for cause in causes)):
+        return Trouble("timeout", f"nothing came for {timeout:g} s")
+    if exchange.fault == "connection":
+        return Trouble("connection", str(next((cause for cause in reversed(causes) if isinstance(cause, OSError)), causes[0])))
+    if exchange.fault == "cut_off":
+        return Trouble("cut_off", "the connection closed before the answer was whole")
+    if streamed and not exchange.finish_reason and not exchange.malformed:
+        return Trouble("cut_off", "the stream ended before a finish reason")
+    what = "has no reply" if exchange.parts and not exchange.malformed else "is not JSON"
+    return Trouble("malformed", f"the answer {what}: {_shown(exchange.text) or 'it is empty'}")
+
+
+def _unsent(chain: Sequence[BaseException]) -> Trouble:
+    """Tell what kept litellm from making a request; to ask again mends what the network did, and nothing else."""
+    said = _line(chain[0])
     if missing := next((link for link in chain if isinstance(link, ImportError)), None):
-        return Trouble("refused", str(missing).partition("\n")[0], retry=False, hint="install what this provider needs")
-    code = getattr(error, "status_code", None)
-    if not isinstance(code, int):  # an error inside a body with status 200, which may have a word for a code
-        code = 429 if "rate_limit" in str(code) else 500
-    if _NO_KEY.search(said):
-        code = 401
+        return Trouble("refused", _line(missing), retry=False, hint="install what this provider needs")
+    if any(isinstance(link, TimeoutError | ConnectionError) for link in chain):
+        return Trouble("connection", said)
     if "LLM Provider NOT provided" in said:
         return Trouble("refused", said, retry=False, hint="begin the name with a provider: openai/NAME for OpenAI-compatible servers")
-    return _by_code(code, said, url)
+    return Trouble("refused", said, retry=False)
 
 
-_NO_KEY = re.compile(r"missing credentials|missing \S+ api key|api_key client option must be set", re.IGNORECASE)
-"""What the providers' clients say before they send anything; litellm gives some of it status 500."""
-
-
-def _by_code(code: int, said: str, url: str) -> Trouble:
-    if code == 429 and "quota" in said and "billing" in said:
-        return Trouble("refused", said, code, retry=False, url=url, hint="the account has no credit left")
+def _by_code(code: int, said: str, marks: frozenset[str]) -> Trouble:
+    """Tell what a status means, refined by `marks`, the error's own code, type and status, and by words only where no code exists."""
+    if marks & _OVERFLOW_MARKS or (code in (400, 413) and _OVERFLOW.search(said)):
+        hint = "the conversation no longer fits the model's context window: bound the observations, or use a larger model"
+        return Trouble("refused", said, code, retry=False, hint=hint)
+    # Google says the same of a limit a minute, with a status of its own
+    no_credit = "insufficient_quota" in marks or ("quota" in said and "billing" in said and "resource_exhausted" not in marks)
+    if code == 402 or (code == 429 and no_credit):
+        return Trouble("refused", said, code, retry=False, hint="the account has no credit left")
     if code == 429 or code == 408 or code >= 500:
         status: AttemptStatus = "rate_limited" if code == 429 else "timeout" if code == 408 else "server_error"
-        return Trouble(status, said, code, url=url)
-    return Trouble("refused", said, code, retry=False, url=url)
+        return Trouble(status, said, code)
+    return Trouble("refused", said, code, retry=False)
+
+
+_OVERFLOW_MARKS = frozenset({"context_length_exceeded", "exceed_context_size_error"})
+_OVERFLOW = re.compile(
+    r"maximum (?:context|model|prompt) length|available context size|exceed context limit|prompt is too long|input is too long"
+    r"|exceeds the (?:model's )?(?:context|maximum number of tokens)|longer than the (?:model's )?context",
+    re.IGNORECASE,
+)
+"""How OpenAI, vLLM, llama.cpp, Anthropic, Ollama, Google, SGLang, Bedrock and xAI say that a conversation is too long."""
+
+_CODES = {
+    **dict.fromkeys(("rate_limit_error", "rate_limit_exceeded", "too_many_requests", "resource_exhausted", "insufficient_quota"), 429),
+    **dict.fromkeys(("authentication_error", "invalid_api_key", "unauthenticated"), 401),
+    **dict.fromkeys(("permission_error", "permission_denied"), 403),
+    **dict.fromkeys(("not_found_error", "model_not_found", "not_found"), 404),
+    **dict.fromkeys(("invalid_request_error", "invalid_argument", "failed_precondition", *_OVERFLOW_MARKS), 400),
+    "billing_error": 402,
+    "request_too_large": 413,
+    "overloaded_error": 529,
+}
+"""The HTTP status that providers give with an error of this code, type or status; an error in a stream comes without one."""
+
+
+def _code(marks: Iterable[str]) -> int:
+    """Return the HTTP status that an error in the body of a 200 stands for."""
+    numbers = [int(mark) for mark in marks if re.fullmatch("[45][0-9][0-9]", mark)]
+    return next(iter([*numbers, *sorted(_CODES[mark] for mark in marks if mark in _CODES)]), 500)
+
+
+def _words(exchange: Exchange) -> tuple[str, frozenset[str]]:
+    """Return what the body says of an error, in words and as its code, type and status."""
+    body = exchange.failure or next(iter(exchange.parts), {})
+    said = _shown(str(body.get("message") or body.get("detail") or exchange.text)) or http.client.responses.get(exchange.status or 0, "")
+    return said, frozenset(str(body.get(name)).lower() for name in ("code", "type", "status"))
+
+
+def _shown(text: str) -> str:
+    return " ".join(text.split())[:500]
 
 
 def _chain(error: BaseException | None, outer: BaseException | None) -> Iterable[BaseException]:
@@ -95,19 +158,9 @@ def _chain(error: BaseException | None, outer: BaseException | None) -> Iterable
         error = error.__cause__ or error.__context__
 
 
-def _said(chain: Sequence[BaseException], response: Theirs) -> str:
-    """Return the provider's own words where there are some, else litellm's first line without its prefixes."""
-    bodies: list[Any] = [getattr(link, "body", None) for link in chain]
-    if response is not None:
-        with contextlib.suppress(Exception):  # no JSON, or a stream that was never read
-            bodies.insert(0, response.json())
-    for body in bodies:
-        if isinstance(body, dict):
-            inner = body["error"] if isinstance(body.get("error"), dict) else body
-            words = inner.get("message") or inner.get("detail") or body.get("error")
-            if words:
-                return str(words)[:500]
-    line = str(chain[0]).strip().partition("\n")[0]
+def _line(error: BaseException) -> str:
+    """Return the first line of an error, without the names that litellm puts before it."""
+    line = str(error).strip().partition("\n")[0]
     return re.sub(r"^(?:(?:litellm\.)?\w+(?:Error|Timeout): )*(?:\w+Exception - )?", "", line)[:500]
 
 
@@ -130,7 +183,7 @@ def hint(trouble: Trouble, *, base_url: str | None, missing: Sequence[str]) -> s
     url = public(base_url)
     if trouble.hint:
         return trouble.hint
-    if trouble.code == 401:
+    if trouble.code == 401 or missing:
         return f"set {' and '.join(missing)}, or pass api_key" if missing else "the API key was not accepted: check it"
     if trouble.code == 403:
         return "the API key may not use this model"

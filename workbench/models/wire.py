@@ -7,18 +7,15 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from workbench.messages import AttemptStatus, Message, Reply, ToolCall, Usage
+from workbench.messages import Message, Reply, ToolCall, Usage
+from workbench.models.exchange import Exchange
 
 Theirs: TypeAlias = Any
 """An object of litellm's, whose types would have to be imported to be named."""
 
 
-class BrokenAnswerError(Exception):
-    """An answer that came, and is none."""
-
-    def __init__(self, status: AttemptStatus, said: str) -> None:
-        super().__init__(said)
-        self.status = status
+class NoReplyError(Exception):
+    """An answer that came, and holds no reply."""
 
 
 def to_wire(messages: Sequence[Message], *, images: bool) -> list[dict[str, Any]]:
@@ -74,7 +71,7 @@ def _utf8(text: str) -> str:
 def read(response: Theirs) -> Reply:
     """Return a whole answer as our reply."""
     if not response.choices:
-        raise BrokenAnswerError("malformed", "the answer has no choices")
+        raise NoReplyError("the answer has no choices")
     choice = response.choices[0]
     return Reply(
         text=choice.message.content or "",
@@ -88,36 +85,42 @@ def read(response: Theirs) -> Reply:
     )
 
 
-async def read_stream(stream: Theirs, show: Callable[[str], None]) -> Reply:
-    """Return a streamed answer as our reply, showing its text as it comes."""
+async def read_stream(stream: Theirs, show: Callable[[str], None], exchange: Exchange | None) -> Reply:
+    """Return a streamed answer as our reply, showing its text as it comes; `exchange` is what brings it."""
     text: list[str] = []
     reasoning: list[str] = []
     calls: list[tuple[int, ToolCall]] = []
     finish_reason = ""
     usage: Any = None
-    async with contextlib.aclosing(stream):  # a cancelled call hangs up, so that the server stops writing
-        async for chunk in stream:
-            usage = getattr(chunk, "usage", None) or usage
-            if not chunk.choices:
-                continue
-            finish_reason = chunk.choices[0].finish_reason or finish_reason
-            delta = chunk.choices[0].delta
-            reasoning.append(getattr(delta, "reasoning_content", None) or "")
-            for piece in delta.tool_calls or []:
-                _add_piece(calls, piece)
-            if delta.content:
-                text.append(delta.content)
-                show(delta.content)
-    # litellm ends every stream with a finish reason, of its own making if the provider sent none
-    if not (stream.received_finish_reason or stream.intermittent_finish_reason):
-        raise BrokenAnswerError("cut_off", "the stream ended before a finish reason")
+    try:
+        async with contextlib.aclosing(stream):  # a cancelled call hangs up, so that the server stops writing
+            async for chunk in stream:
+                usage = getattr(chunk, "usage", None) or usage
+                if not chunk.choices:
+                    continue
+                finish_reason = chunk.choices[0].finish_reason or finish_reason
+                delta = chunk.choices[0].delta
+                reasoning.append(getattr(delta, "reasoning_content", None) or "")
+                for piece in delta.tool_calls or []:
+                    _add_piece(calls, piece)
+                if delta.content:
+                    text.append(delta.content)
+                    show(delta.content)
+    except Exception:
+        # a connection that breaks after the finish reason takes nothing from the answer
+        if exchange is None or exchange.fault != "cut_off" or not exchange.finish_reason:
+            raise
+    # litellm ends every stream with a finish reason, of its own making if the provider sent none; what it saw counts only for
+    # providers whose wire we do not read
+    if not ((exchange and exchange.finish_reason) or stream.received_finish_reason or stream.intermittent_finish_reason):
+        raise NoReplyError("the stream ended before a finish reason")
     if not any(getattr(chunk, "usage", None) for chunk in stream.chunks):
         usage = None  # litellm counts for itself where the provider did not, which is an estimate
     return Reply(
         text="".join(text),
         reasoning="".join(reasoning),
         tool_calls=[call for _, call in calls],
-        finish_reason=finish_reason,
+        finish_reason=finish_reason or "stop",
         usage=_usage(usage),
     )
 

@@ -1,0 +1,203 @@
+"""Requests of a model call and what came back, as the HTTP client saw it: below litellm, whose exceptions say something else."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import re
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, Literal
+
+Fault = Literal["timeout", "connection", "cut_off", "refused"]
+"""How a request failed on its way: too slow, nobody there, broken off, or never sent because it cannot be."""
+
+MAX_BODY = 32 * 2**20
+"""Bytes of an answer that are kept to look at; what goes beyond is passed on all the same."""
+
+
+@dataclass
+class Exchange:
+    """One request and its answer."""
+
+    url: str
+    status: int | None = None
+    """The HTTP status; None until an answer has begun."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    raw: bytearray = field(default_factory=bytearray)
+    """The body as far as it came, still compressed where it was sent so."""
+    fault: Fault | None = None
+    error: Exception | None = None
+    """The HTTP client's own exception, where there is a fault."""
+    make_response: Any = None
+    """The response class of the HTTP client, which knows how to decompress."""
+
+    @functools.cached_property
+    def text(self) -> str:
+        """The body as text, as far as it came; ask when the exchange is over."""
+        try:
+            body: bytes = self.make_response(200, headers=self.headers, content=bytes(self.raw)).content
+        except Exception:  # compressed wrongly: what cannot be read is shown as it is
+            body = bytes(self.raw)
+        return body.decode("utf-8", "replace")
+
+    @functools.cached_property
+    def _values(self) -> list[Any]:
+        """What the body holds: a document or, where it is none, one JSON value a line, with or without ``data:`` before it."""
+        if (whole := _json(self.text)) is not _BROKEN:
+            return whole if isinstance(whole, list) else [whole]
+        events = [line.strip().removeprefix("data:").strip() for line in self.text.split("\n") if line.startswith(("data:", "{"))]
+        values = [_json(event) for event in events if event not in ("", "[DONE]")]
+        if values and values[-1] is _BROKEN and not self.text.endswith("\n"):
+            del values[-1]  # the stream was cut off in the middle of it
+        return values
+
+    @property
+    def parts(self) -> list[dict[str, Any]]:
+        """The JSON objects of the body: the body itself, the elements of a list, or the events of a stream."""
+        return [value for value in self._values if isinstance(value, dict)]
+
+    @property
+    def malformed(self) -> bool:
+        """Whether an event of a stream is not JSON, or the body is nothing like a stream."""
+        return _BROKEN in self._values or (bool(self.text.strip()) and not re.search("^(data:|event:|:|{)", self.text, re.MULTILINE))
+
+    @property
+    def finish_reason(self) -> str:
+        """Why the model stopped, in the provider's words; empty where the answer does not say that it is whole."""
+        return next((reason for part in reversed(self.parts) if (reason := _finish_reason(part))), "")
+
+    @property
+    def failure(self) -> dict[str, Any] | None:
+        """What the body says went wrong, with a status of 200 too; None where it does not."""
+        return next((failure for part in self.parts if (failure := _failure(part)) is not None), None)
+
+
+_watched: ContextVar[list[Exchange] | None] = ContextVar("watched exchanges", default=None)
+
+
+@contextlib.contextmanager
+def watch() -> Iterator[list[Exchange]]:
+    """List the exchanges that are begun within, by this task and what it starts, and by no other.
+
+    A request that failed on its way is not sent a second time within: who watches decides about retries.
+    """
+    for name in ("httpx", "httpx2"):  # litellm's client, and the one that OpenAI's own package makes
+        if name in sys.modules:
+            _listen(sys.modules[name])
+    exchanges: list[Exchange] = []
+    token = _watched.set(exchanges)
+    try:
+        yield exchanges
+    finally:
+        _watched.reset(token)
+
+
+@functools.cache
+def _listen(module: ModuleType) -> None:
+    """Have the HTTP client's ``send`` report to whoever watches; for all others it does what it did.
+
+    litellm makes its clients in many places and takes one of ours in few of them, but all of them send here.
+    """
+    send = module.AsyncClient.send
+
+    class Heard(module.AsyncByteStream):  # type: ignore[misc, name-defined]
+        def __init__(self, stream: Any, exchange: Exchange) -> None:
+            self._stream = stream
+            self._exchange = exchange
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            with _noting(module, self._exchange):
+                async for chunk in self._stream:
+                    self._exchange.raw += chunk[: MAX_BODY - len(self._exchange.raw)]
+                    yield chunk
+
+        async def aclose(self) -> None:
+            await self._stream.aclose()
+
+    @functools.wraps(send)
+    async def heard(client: Any, request: Any, *, stream: bool = False, **options: Any) -> Any:
+        exchanges = _watched.get()
+        if exchanges is None:
+            return await send(client, request, stream=stream, **options)
+        for earlier in exchanges:
+            if earlier.error is not None and earlier.url == str(request.url):
+                raise earlier.error
+        exchange = Exchange(str(request.url), make_response=module.Response)
+        exchanges.append(exchange)
+        with _noting(module, exchange):
+            response = await send(client, request, stream=True, **options)
+        exchange.status, exchange.headers = response.status_code, response.headers
+        response.stream = Heard(response.stream, exchange)
+        if not stream:
+            try:
+                await response.aread()
+            except BaseException:
+                await response.aclose()
+                raise
+        return response
+
+    module.AsyncClient.send = heard
+
+
+@contextlib.contextmanager
+def _noting(module: Any, exchange: Exchange) -> Iterator[None]:
+    """Note in the exchange what breaks it."""
+    try:
+        yield
+    except Exception as error:
+        exchange.error = error
+        exchange.fault = _fault(module, error)
+        raise
+
+
+def _fault(module: Any, error: Exception) -> Fault:
+    if isinstance(error, module.TimeoutException | TimeoutError):
+        return "timeout"
+    if isinstance(error, module.ConnectError | module.ProxyError | ConnectionRefusedError):
+        return "connection"
+    if isinstance(error, module.UnsupportedProtocol | module.LocalProtocolError):
+        return "refused"
+    return "cut_off" if isinstance(error, module.TransportError | OSError) else "refused"
+
+
+_BROKEN = object()
+
+
+def _json(text: str) -> Any:
+    """Return what the text is as JSON, or `_BROKEN`."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return _BROKEN
+
+
+_LAST = frozenset({"message_stop", "message-end", "response.completed", "response.incomplete"})
+"""Types of the events that end an answer of Anthropic's, of Cohere's and of OpenAI's responses."""
+
+
+def _finish_reason(part: Mapping[str, Any]) -> str:
+    """Return why the model stopped where this part of an answer says so, on any of the wires that are known here."""
+    for holder in (*_objects(part.get("choices")), *_objects(part.get("candidates")), *_objects([part.get("delta")]), part):
+        for name in ("finish_reason", "finishReason", "stop_reason", "done_reason"):
+            if isinstance(reason := holder.get(name), str) and reason:
+                return reason
+    return "stop" if part.get("done") is True or part.get("type") in _LAST else ""
+
+
+def _failure(part: Mapping[str, Any]) -> dict[str, Any] | None:
+    holders = [part, *_objects(part.get("choices")), *_objects([part.get("response")])]
+    for holder in holders:
+        if error := holder.get("error"):
+            return error if isinstance(error, dict) else {"message": str(error)}
+        if "error" in (holder.get("type"), holder.get("object")):
+            return dict(holder)
+    return None
+
+
+def _objects(given: Any) -> list[dict[str, Any]]:
+    return [each for each in given if isinstance(each, dict)] if isinstance(given, list) else []
