@@ -26,6 +26,7 @@ from workbench.tasks.staging import Prepared
 from workbench.tasks.submission import Frozen
 
 Verdict = Callable[..., Awaitable[Scored]]
+Run = Callable[..., Awaitable[dict[str, Any]]]
 
 REPORT = '{"report": {"metrics": {"m": 1.0}, "invalid": null, "details": {}}}'
 SAYS = "def grade(submission, hidden):\n    return {}\n"
@@ -285,6 +286,9 @@ RUNS = """
 import json, os
 from pathlib import Path
 from workbench_grading import run_submitted
+from workbench_grading.host import host
+if {beside}:
+    host().sandboxes = ""
 CODE = {code!r}
 def grade(submission, hidden):
     done = run_submitted(CODE, submission=submission, timeout={timeout})
@@ -310,7 +314,7 @@ def trace():
 attempt("hidden", lambda: Path("/grading/hidden/secret.txt").read_text())
 attempt("hidden by root", lambda: Path(f"/proc/{parent}/root/grading/hidden/secret.txt").read_text())
 attempt("hidden by list", lambda: os.listdir("/grading/hidden"))
-attempt("grader by list", lambda: os.listdir("/opt/workbench"))
+attempt("environment", lambda: Path("/grading/new").touch())
 attempt("kill", lambda: os.kill(parent, signal.SIGKILL))
 attempt("stop", lambda: os.kill(parent, signal.SIGSTOP))
 attempt("everything", lambda: os.kill(-1, signal.SIGKILL))
@@ -320,7 +324,7 @@ attempt("variables", lambda: open(f"/proc/{parent}/environ", "rb").read())
 attempt("channel", lambda: [open(name, "wb") for name in glob.glob(f"/proc/{parent}/fd/*")] or os.listdir(f"/proc/{parent}/fd"))
 attempt("submission", lambda: Path("/grading/submission/new").touch())
 attempt("overwrite", lambda: Path("/grading/submission/answer.txt").write_text("x"))
-attempt("tmp", lambda: Path("/tmp/planted").touch())
+attempt("system", lambda: Path("/usr/planted").touch())
 attempt("own", lambda: Path("own").write_text(Path("/grading/submission/answer.txt").read_text()))
 print(json.dumps(done))
 """
@@ -328,16 +332,22 @@ print(json.dumps(done))
 
 @pytest.mark.walls
 class TestRunSubmitted:
-    async def run(self, verdict: Verdict, code: str, *, timeout: float = 30, **submitted: str) -> dict[str, Any]:
-        files = {"answer.txt": "42", **{name.replace("__", ".").replace("_in_", "/"): text for name, text in submitted.items()}}
-        return (await verdict(RUNS.format(code=code, timeout=timeout), submitted=files)).details
+    @pytest.fixture(params=[False, True], ids=["in a sandbox of its own", "beside the grader"])
+    def run(self, verdict: Verdict, request: pytest.FixtureRequest) -> Run:
+        """Run code as submitted code; where there is no bubblewrap that is in a child of the grader's."""
 
-    async def test_imports_from_the_submission_first(self, verdict: Verdict) -> None:
-        found = await self.run(verdict, "import made, sys; print(made.x, __name__, sys.argv)", made__py="x = 'here'")
+        async def run(code: str, *, timeout: float = 30, **submitted: str) -> dict[str, Any]:
+            files = {"answer.txt": "42", **{name.replace("__", ".").replace("_in_", "/"): text for name, text in submitted.items()}}
+            return (await verdict(RUNS.format(code=code, timeout=timeout, beside=request.param), submitted=files)).details
+
+        return run
+
+    async def test_imports_from_the_submission_first(self, run: Run) -> None:
+        found = await run("import made, sys; print(made.x, __name__, sys.argv)", made__py="x = 'here'")
         assert (found["code"], found["out"].strip()) == (0, "here __main__ ['submitted']")
 
-    async def test_can_reach_neither_the_answers_nor_the_grader(self, verdict: Verdict) -> None:
-        found = await self.run(verdict, TRIES)
+    async def test_can_reach_neither_the_answers_nor_the_grader(self, run: Run) -> None:
+        found = await run(TRIES)
         assert found["code"] == 0, found
         outcome = json.loads(found["out"])
         assert outcome.pop("own") == "done"
@@ -345,24 +355,24 @@ class TestRunSubmitted:
         assert {name for name, what in outcome.items() if what == "done"} == set()
         assert len(outcome) == 13
 
-    async def test_says_how_it_ended(self, verdict: Verdict) -> None:
-        found = await self.run(verdict, "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)")
-        assert (found["code"], found["out"], found["err"]) == (3, "out\n", "err\n")
+    async def test_says_how_it_ended(self, run: Run) -> None:
+        found = await run("import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)")
+        assert (found["code"], found["out"], found["err"].strip()) == (3, "out\n", "err")
 
-    async def test_has_bounded_output(self, verdict: Verdict) -> None:
-        found = await self.run(verdict, "import os\nfor d in (1, 2):\n    for _ in range(40): os.write(d, b'x' * 10**5)")
-        assert found["sizes"] == [2**20, 2**20]
+    async def test_has_bounded_output(self, run: Run) -> None:
+        found = await run("import os\nfor d in (1, 2):\n    for _ in range(40): os.write(d, b'x' * 10**5)")
+        assert found["sizes"] == [2**20, 2**14]
 
-    async def test_may_print_what_is_no_text(self, verdict: Verdict) -> None:
-        found = await self.run(verdict, "import os; os.write(1, b'\\xff\\xfe ok')")
+    async def test_may_print_what_is_no_text(self, run: Run) -> None:
+        found = await run("import os; os.write(1, b'\\xff\\xfe ok')")
         assert found["out"].endswith(" ok")
 
-    async def test_is_killed_after_its_time(self, verdict: Verdict) -> None:
-        found = await self.run(verdict, "import threading; threading.Event().wait()", timeout=0.5)
+    async def test_is_killed_after_its_time(self, run: Run) -> None:
+        found = await run("import threading; threading.Event().wait()", timeout=0.5)
         assert found["code"] == -9
 
-    async def test_has_no_input(self, verdict: Verdict) -> None:
-        assert (await self.run(verdict, "print(repr(input()))"))["err"].rstrip().endswith("EOFError: EOF when reading a line")
+    async def test_has_no_input(self, run: Run) -> None:
+        assert (await run("print(repr(input()))"))["err"].rstrip().endswith("EOFError: EOF when reading a line")
 
     async def test_leaves_no_process_behind(self, verdict: Verdict) -> None:
         # one that is left would take what the next one needs, and see its files

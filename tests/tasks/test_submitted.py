@@ -21,6 +21,9 @@ Ask = Callable[..., Awaitable[Any]]
 
 GRADER = """
 from workbench_grading import Failed, submitted
+from workbench_grading.host import host
+if {beside}:
+    host().sandboxes = ""
 def grade(submission, hidden):
     said = []
     try:
@@ -37,12 +40,12 @@ def grade(submission, hidden):
 """
 
 
-@pytest.fixture
-def ask(make_task: MakeTask, minimal: Environment, tmp_path: Path) -> Ask:
+@pytest.fixture(params=[False, True], ids=["in a sandbox of its own", "beside the grader"])
+def ask(make_task: MakeTask, minimal: Environment, tmp_path: Path, request: pytest.FixtureRequest) -> Ask:
     """Evaluate expressions in a grader, where ``m`` is the submitted module; return what each gave."""
 
     async def ask(source: str, *asked: str, context: str = "", timeout: float = 20) -> Any:
-        folder = make_task(files={"hidden/grader.py": GRADER.format(asked=asked, context=context, timeout=timeout)})
+        folder = make_task(files={"hidden/grader.py": GRADER.format(asked=asked, context=context, timeout=timeout, beside=request.param)})
         frozen = Frozen(tmp_path / "frozen")
         frozen.root.mkdir()
         (frozen.root / "solution.py").write_text(source)
@@ -97,7 +100,8 @@ async def test_errors_are_said_and_do_not_end_it(ask: Ask) -> None:
         ("import threading; threading.Event().wait()", "failed: it took too long"),
         ("return 'x' * 10**6", "failed: it returned more than 262144 bytes"),
         (
-            "import os; [os.write(fd, b'{\"value\": 1, ') for fd in range(3, 20) if os.path.exists(f'/proc/self/fd/{fd}')]",
+            "import os, fcntl; [os.write(fd, b'{\"value\": 1, ') for fd in range(3, 20) if os.path.exists(f'/proc/self/fd/{fd}')"
+            " and fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE]",
             "failed: it returned",
         ),
         ("x = []\n    for _ in range(10**5): x = [x]\n    return x", "failed: "),
@@ -122,7 +126,7 @@ async def test_a_file_that_cannot_be_loaded_is_said(ask: Ask, source: str) -> No
 
 async def test_where_it_cannot_be_confined_the_grader_is_at_fault(make_task: MakeTask, minimal: Environment, tmp_path: Path) -> None:
     unconfined = "from workbench_grading import confined\nconfined._CONFINED = 'raise OSError'\n"
-    grader = unconfined + GRADER.format(asked=["m.f()"], context="", timeout=20)
+    grader = unconfined + GRADER.format(asked=["m.f()"], context="", timeout=20, beside=True)
     folder = make_task(files={"hidden/grader.py": grader})
     frozen = Frozen(tmp_path / "frozen")
     frozen.root.mkdir()

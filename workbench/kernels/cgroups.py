@@ -65,11 +65,12 @@ class Cgroup:
             # the order matters: memory with swap may never be below memory alone
             ("memory", "memory", {"memory.limit_in_bytes": limits.memory, "memory.memsw.limit_in_bytes": limits.memory}),
             ("pids", "processes", {"pids.max": limits.processes}),
+            ("cpuacct", "", {}),
             ("cpu", "cpus", {"cpu.cfs_period_us": _PERIOD, "cpu.cfs_quota_us": round(limits.cpus * _PERIOD)}),
         ):
             if controller in points and group._make(points[controller] / paths.get(controller, "") / name, settings):
-                group.holds.add(held)
-            elif held != "cpus":
+                group.holds |= {held} - {""}
+            elif held in ("memory", "processes"):
                 group.remove()
                 return None
         return group
@@ -147,6 +148,17 @@ class Cgroup:
                     return int(value) > 0
         return False
 
+    def cpu_seconds(self) -> float | None:
+        """Return the processor time of all that ever ran in this group, however it ended; None where the machine does not count it."""
+        with contextlib.suppress(OSError):
+            if self.version == 2:
+                usage = dict(line.split() for line in (self.folders[0] / "cpu.stat").read_text().splitlines())
+                return int(usage["usage_usec"]) / 1e6
+            for folder in self.folders:
+                if (usage_file := folder / "cpuacct.usage").exists():
+                    return int(usage_file.read_text()) / 1e9
+        return None
+
     def members(self) -> list[int]:
         """Return the processes that are in any folder of the group."""
         found: set[int] = set()
@@ -208,7 +220,7 @@ def _hierarchies(mounts: str | None, own: str | None) -> tuple[dict[str, Path], 
         if kind == "cgroup2":
             points.setdefault("unified", Path(point))
         elif kind == "cgroup":
-            points.update({option: Path(point) for option in options.split(",") if option in ("memory", "pids", "cpu")})
+            points.update({option: Path(point) for option in options.split(",") if option in ("memory", "pids", "cpu", "cpuacct")})
     for line in own.splitlines():
         number, controllers, path = line.split(":", 2)
         for controller in controllers.split(",") if controllers else ["unified"] if number == "0" else []:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import secrets
@@ -30,6 +31,17 @@ _REPORT_SECONDS = 30.0
 _SMALLEST = 4096
 
 
+@functools.cache
+def counts_cpu() -> bool:
+    """Say whether this machine lends control groups that count the processor time of what runs in them."""
+    group = Cgroup.create(f"workbench-{runtime.mine().name}-{secrets.token_hex(4)}", Limits())
+    if group is None:
+        return False
+    counted = group.cpu_seconds() is not None
+    group.remove()
+    return counted
+
+
 class SandboxedProcess(ABC):
     """Owns what runs behind one set of walls, from its start to the death of its last child.
 
@@ -50,6 +62,8 @@ class SandboxedProcess(ABC):
         self.missing: list[str] = []
         self.breach: str | None = None
         """Which limit the process was killed for."""
+        self.cpu_seconds: float | None = None
+        """Processor time of everything that ran behind the walls; known when it was killed, where a cgroup counted it."""
         self._limits = limits
         self._watched = list(watched)
         self._disk_limit = limits.workspace_bytes
@@ -152,6 +166,7 @@ class SandboxedProcess(ABC):
             await self._cgroup.kill()
             if self.breach is None and self._cgroup.out_of_memory():
                 self.breach = f"memory limit of {self._limits.memory} bytes"
+            self.cpu_seconds = self._cgroup.cpu_seconds()
             self._cgroup.remove()
             self._cgroup = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from workbench.kernels.view import gpus
+from workbench.tasks.sandboxes import can_time
 from workbench.tasks.spec import Task
 
 
@@ -26,6 +27,10 @@ def lacking(task: Task, *, judge: bool | None = None) -> list[str]:
     >>> lacking(find("refactoring/mistune-rename-escape").task)
     []
     """
-    there = {"gpu": lambda: bool(gpus()), "judge": lambda: bool(os.environ.get("WORKBENCH_JUDGE")) if judge is None else judge}
+    there = {
+        "gpu": lambda: bool(gpus()),
+        "judge": lambda: bool(os.environ.get("WORKBENCH_JUDGE")) if judge is None else judge,
+        "cgroup": can_time,
+    }
     unmet = [need for need in task.needs if need not in there or not there[need]()]
     return [", ".join(unmet) + (f" ({task.prepare.why})" if task.prepare.why else "")] if unmet else []

@@ -3,8 +3,11 @@
 A grader is a function ``grade(submission: Path, hidden: Path) -> dict`` in the task's hidden folder. ``submission``
 holds the submitted files at their workspace-relative paths. The result is
 ``{"metrics": {name: number, ...}, "invalid": None or a reason, "details": {...}}``. A grader that must run submitted
-code does so with ``workbench_grading.run_submitted``, which confines it further. One that asks a judge does so on the
-same channel, before its verdict.
+code does so with ``workbench_grading.run_submitted``, which has the host make a sandbox for it. That, and a judge, it asks
+for on the same channel, before its verdict.
+
+A grading can fail because of what was submitted. So one that fails is repeated, and where it fails again, a control is
+graded: a submission that brings down a grader which grades the control is invalid.
 """
 
 from __future__ import annotations
@@ -15,10 +18,9 @@ import json
 import math
 import os
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -27,23 +29,28 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from workbench.errors import GraderError, SandboxError
-from workbench.events import MetricValue, Scored
+from workbench.events import Judgement, MetricValue, Scored
 from workbench.kernels import runtime, walls
 from workbench.kernels.environments import Environment
-from workbench.kernels.process import WalledProcess
+from workbench.kernels.process import WalledProcess, counts_cpu
 from workbench.kernels.view import INSIDE, Mount, View
 from workbench.models.base import Model
 from workbench.tasks import submission
 from workbench.tasks.folder import TaskFolder
 from workbench.tasks.judging import Judge
 from workbench.tasks.metrics import Metric
+from workbench.tasks.sandboxes import INSIDE_GRADER, Sandboxes
 from workbench.tasks.staging import Prepared, limits_of
 from workbench.tasks.submission import Frozen
 
 _MOST_DETAILS = 64 * 1024
 _MOST_REASON = 4000
-_ASKS = b'{"ask":'
-"""How a line begins that is a question to the judge."""
+_ASKS = ("ask", "start", "tell", "end")
+"""The keys of lines that ask the host for something: a judge's reply, or a sandbox."""
+
+
+class Ungraded(GraderError):
+    """The grading process crashed, took too long or answered nonsense; the submission may have made it do so."""
 
 
 class Report(BaseModel):
@@ -61,6 +68,56 @@ class _Answer(BaseModel):
 
     report: Report
     scores: list[dict[str, float] | None] = Field(default_factory=list)
+
+
+@dataclass
+class _Grading:
+    """One grading after another, of one task with one judge."""
+
+    folder: TaskFolder
+    prepared: Prepared
+    environment: Environment
+    judge: Callable[[], Model] | None
+    walled: bool
+
+    def __post_init__(self) -> None:
+        self.judgements: list[Judgement] = []
+        """Every reply of the judge so far."""
+
+    async def verdict(self, frozen: Frozen) -> tuple[Report, list[MetricValue]]:
+        """Grade a submission once.
+
+        Raises
+        ------
+        Ungraded
+            If the grading process fails.
+        GraderError
+            If this machine or the judge does.
+        """
+        judge = Judge(self.judge()) if self.judge is not None else None
+        scores: list[dict[str, float] | None] = []
+        try:
+            answer = await _ask(self.folder, self.prepared, frozen, self.environment, judge, self.walled)
+            scores = answer.scores
+        finally:
+            if judge is not None:
+                self.judgements += judge.read(scores)
+        metrics = self.folder.task.metrics
+        return answer.report, [score(metric, answer.report, self.prepared.baselines, judged=judge is not None) for metric in metrics]
+
+    async def of_control(self) -> bool:
+        """Say whether the grader grades what nobody has tampered with, as far as it came before: to the judge, or not."""
+        asked = len(self.judgements)
+        declared = self.folder.task.submission
+        assert declared is not None
+        scratch = runtime.folder(f"c-{secrets.token_hex(4)}")
+        try:
+            await self.verdict(await asyncio.to_thread(submission.control, declared, self.prepared.workspace, scratch))
+        except GraderError:
+            return False
+        finally:
+            await asyncio.to_thread(runtime.remove, scratch)
+        return not asked or len(self.judgements) > asked
 
 
 async def grade(
@@ -90,13 +147,29 @@ async def grade(
     Raises
     ------
     GraderError
-        If the grader crashes, takes too long or answers nonsense. That is never a score.
+        If the grader crashes, takes too long or answers nonsense, and does so for an untouched submission too; or if this
+        machine or the judge fails. That is never a score.
     """
     started = time.monotonic()
-    asked = Judge(judge()) if judge is not None else None
-    answer = await _ask(folder, prepared, frozen, environment, asked, walled)
-    report = answer.report
-    metrics = [score(metric, report, prepared.baselines, judged=asked is not None) for metric in folder.task.metrics]
+    grading = _Grading(folder, prepared, environment, judge, walled)
+    verdicts: list[tuple[Report, list[MetricValue]]] = []
+    failures: list[Ungraded] = []
+    # after one that failed there are two more, and the worse counts: bringing a grading down is no second chance
+    while len(failures) < 2 and len(verdicts) <= len(failures):
+        try:
+            verdicts.append(await grading.verdict(frozen))
+        except Ungraded as error:
+            failures.append(error)
+    if len(failures) < 2:
+        report, metrics = min(verdicts, key=lambda verdict: _rank(folder.task.primary, verdict[1]))
+    elif await grading.of_control():
+        reason = f"it makes the grader fail, which grades an untouched submission: {failures[-1].message}"
+        report = Report(invalid=reason[:_MOST_REASON])
+        metrics = [score(metric, report) for metric in folder.task.metrics]
+    else:
+        raise failures[-1]
+    if failures:
+        report.details["failed_gradings"] = [failure.message for failure in failures]
     success = next(metric.success for metric in metrics if metric.primary)
     assert success is not None, "a primary metric has a success rule"
     return Scored(
@@ -105,9 +178,16 @@ async def grade(
         invalid=report.invalid,
         grader_hash=prepared.grader_hash,
         details=report.details,
-        judgements=asked.read(answer.scores) if asked is not None else [],
+        judgements=grading.judgements,
         seconds=time.monotonic() - started,
     )
+
+
+def _rank(primary: Metric, metrics: list[MetricValue]) -> tuple[bool, float]:
+    """Return what sorts the worse of two verdicts first."""
+    found = next(metric for metric in metrics if metric.primary)
+    value = -math.inf if found.value is None else found.value * (1 if primary.direction == "max" else -1)
+    return bool(found.success), value
 
 
 async def measure(folder: TaskFolder, prepared: Prepared, environment: Environment, *, walled: bool = True) -> Prepared:
@@ -130,7 +210,7 @@ async def measure(folder: TaskFolder, prepared: Prepared, environment: Environme
                 frozen = await asyncio.to_thread(submission.freeze, declared, prepared.workspace, None, scratch, prepared.workspace)
                 report = (await _ask(folder, prepared, frozen, environment, None, walled)).report
             finally:
-                await asyncio.to_thread(shutil.rmtree, scratch, True)
+                await asyncio.to_thread(runtime.remove, scratch)
             made = kept.with_suffix(".new")
             made.write_text(json.dumps({} if report.invalid else {metric.name: report.metrics.get(metric.name) for metric in wanted}))
             made.rename(kept)
@@ -144,7 +224,7 @@ def score(metric: Metric, report: Report, measured: Mapping[str, float] = Mappin
 
     Raises
     ------
-    GraderError
+    Ungraded
         If the report lacks the metric or its value is out of range.
     """
     if report.invalid is not None:
@@ -157,7 +237,7 @@ def score(metric: Metric, report: Report, measured: Mapping[str, float] = Mappin
         return MetricValue(metric=metric.name, primary=metric.primary, value=None, normalised=None, success=None)
     low, high = metric.range
     if value is None or not math.isfinite(value) or not low <= value <= high:
-        raise GraderError(
+        raise Ungraded(
             f"the grader gave {metric.name} = {value}, not a number from {low} to {high}", hint="the task's grader is at fault, not the run"
         )
     return MetricValue(
@@ -176,68 +256,105 @@ async def _ask(
         return _Answer(report=Report(invalid=frozen.invalid))
     task = folder.task
     limits = limits_of(task, environment)
-    scratch = runtime.folder(f"g-{secrets.token_hex(4)}")
+    # elsewhere submitted code is confined within the grader's own sandbox, if it can be
+    apart = walled and walls.protection().kind == "bubblewrap"
+    hide = task.environment.hide
     walls.let_read(frozen.root)
+    scratch = runtime.folder(f"g-{secrets.token_hex(4)}")
+    sandboxes = Sandboxes(environment, limits, hide)
     try:
         shown = {"hidden": prepared.hidden, "submission": frozen.root, "untouched": prepared.workspace}
         mounts = [Mount(folder, f"/grading/{name}") for name, folder in shown.items()]
         rooms = [Mount(scratch / f"room-{number}", path, writable=True) for number, path in enumerate(task.grader.folders)]
         for room in rooms:
             room.host.mkdir()
-        view = View(environment, [*mounts, *rooms])
-        how = json.dumps({**task.grader.model_dump(include={"kind", "entry", "options"}), "judge": judge is not None})
+        rooms.append(sandboxes.lent)
+        view = View(environment, [*mounts, *rooms], hide=hide)
+        host = {"judges": judge is not None, "sandboxes": INSIDE_GRADER if apart else "", "counts": counts_cpu()}
+        how = json.dumps({**task.grader.model_dump(include={"kind", "entry", "options"}), "host": host})
         arguments = [*(mount.inside for mount in mounts), how]
         enclosure = await asyncio.to_thread(walls.enclose, INSIDE / "grade.py", arguments, view, limits, scratch, walled=walled)
         if enclosure.uid is not None:
             for room in rooms:
                 os.chown(room.host, enclosure.uid, enclosure.uid)
-        process = WalledProcess(enclosure, limits, watched=[room.host for room in rooms], listens=judge is not None)
+        process = WalledProcess(enclosure, limits, watched=[room.host for room in rooms], listens=True)
         try:
             await process.start()
-            line = await _listen(process, task.grader.timeout, judge)
+            said = await _listen(process, task.grader.timeout, judge, sandboxes)
         except TimeoutError:
-            raise GraderError(f"the grader of {task.id} took longer than {task.grader.timeout:g} s") from None
-        except ValueError:
-            raise GraderError(f"the grader of {task.id} answered more than can be read") from None
+            raise Ungraded(f"the grader of {task.id} took longer than {task.grader.timeout:g} s") from None
         except SandboxError as error:
             raise GraderError(f"the grader's sandbox: {error.message}", hint=error.hint) from None
+        except _Nonsense as error:
+            raise Ungraded(f"the grader of {task.id} {error}") from None
         finally:
             await process.kill()
-        return _parse(task.id, line, process)
+        if said is None:
+            raise Ungraded(f"the grader of {task.id} died: {process.why_dead()}")
+        return _parse(task.id, said)
     finally:
-        await asyncio.to_thread(shutil.rmtree, scratch, True)
+        await sandboxes.close()
+        await asyncio.to_thread(runtime.remove, scratch)
 
 
-async def _listen(process: WalledProcess, seconds: float, judge: Judge | None) -> bytes:
-    """Return the grader's last line; until then the judge answers what it asks, in time that is not the grader's."""
+class _Nonsense(Exception):
+    """What a grader says that it cannot mean."""
+
+
+async def _listen(process: WalledProcess, seconds: float, judge: Judge | None, sandboxes: Sandboxes) -> dict[str, Any] | None:
+    """Return what the grader says last, None where it dies first; until then give it what it asks for.
+
+    The time that the judge takes is not the grader's; that of submitted code is.
+    """
     left = seconds
     while True:
         began = time.monotonic()
         async with asyncio.timeout(left):
-            line = await process.stdout.readline()
+            said = _read(await _line(process))
+            asks = said is not None and next(iter(said), None) in _ASKS
+            if said is None or not asks:
+                return said
+            answer = {} if "ask" in said else await sandboxes.answer(said)
         left -= time.monotonic() - began
-        if judge is None or not line.startswith(_ASKS):
-            return line
-        reply = await judge.answer(json.loads(line)["ask"])
-        # a grader that has died meanwhile has no last line, which says so
+        if "ask" in said:
+            if judge is None:
+                raise _Nonsense("asked for a judge's reply, where there is no judge")
+            answer = {"reply": await judge.answer(said["ask"])}
+        # a grader that has died meanwhile says nothing more, and that is noticed
         with contextlib.suppress(ConnectionError):
-            process.stdin.write(json.dumps({"reply": reply}).encode() + b"\n")
+            process.stdin.write(json.dumps(answer).encode() + b"\n")
             await process.stdin.drain()
 
 
-def _parse(task: str, line: bytes, process: WalledProcess) -> _Answer:
+async def _line(process: WalledProcess) -> bytes:
+    try:
+        return await process.stdout.readline()
+    except ValueError:
+        raise _Nonsense("answered more than can be read") from None
+
+
+def _read(line: bytes) -> dict[str, Any] | None:
     if not line:
-        raise GraderError(f"the grader of {task} died: {process.why_dead()}")
+        return None
     try:
         said = json.loads(line)
-    except ValueError:
-        raise GraderError(f"the grader of {task} died in the middle of its answer: {process.why_dead()}") from None
+    except (ValueError, RecursionError):
+        raise _Nonsense("ended in the middle of its answer, or answered nonsense") from None
+    if not isinstance(said, dict):
+        raise _Nonsense(f"answered nonsense: {str(said)[:300]}")
+    return said
+
+
+def _parse(task: str, said: dict[str, Any]) -> _Answer:
     if "error" in said:
-        raise GraderError(f"the grader of {task} failed: {said['error'].strip().splitlines()[-1][:1000]}", hint=said["error"][-1500:])
+        error = str(said["error"]).strip()
+        # what this machine lacks is the doing of no submission
+        kind = GraderError if said.get("here") else Ungraded
+        raise kind(f"the grader of {task} failed: {(error.splitlines() or ['no reason'])[-1][:1000]}", hint=error[-1500:])
     try:
         answer = _Answer.model_validate(said)
     except ValidationError as error:
-        raise GraderError(f"the grader of {task} answered nonsense: {str(error)[:1000]}") from None
+        raise Ungraded(f"the grader of {task} answered nonsense: {str(error)[:1000]}") from None
     report = answer.report
     if report.invalid is not None:
         report.invalid = report.invalid[:_MOST_REASON]

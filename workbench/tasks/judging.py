@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -103,5 +104,6 @@ class Judge:
         return reply.text
 
     def read(self, scores: list[dict[str, float] | None]) -> list[Judgement]:
-        """Return the record, with what the grader has read from each reply."""
-        return [each.model_copy(update={"scores": read}) for each, read in zip(self.judgements, scores, strict=True)]
+        """Return the record, with what the grader has read from each reply; one that failed has not said of all."""
+        given = itertools.chain(scores, itertools.repeat(None))
+        return [each.model_copy(update={"scores": read}) for each, read in zip(self.judgements, given, strict=False)]

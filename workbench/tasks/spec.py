@@ -155,7 +155,7 @@ class Prepare(Table):
     script: Inside | None = None
     """A Python file of the task folder, run in the task's environment behind walls. It writes ``workspace/`` and
     ``hidden/`` in its working directory; both are laid over the task's own."""
-    needs: list[Literal["network", "kaggle", "gpu", "judge", "files", "image"]] = Field(default_factory=list)
+    needs: list[Literal["network", "kaggle", "gpu", "judge", "files", "image", "cgroup"]] = Field(default_factory=list)
     """What must be there, see :mod:`workbench.tasks.availability`."""
     why: str = ""
     """What is needed, in words, where the list does not say enough."""

@@ -90,6 +90,30 @@ def thaw(archive: bytes | None, base: Path, submission: Submission, deleted: Seq
     return frozen
 
 
+def control(submission: Submission, workspace: Path, root: Path) -> Frozen:
+    """Return a submission that nobody has worked at: the untouched workspace's, or an empty one where that has none.
+
+    Parameters
+    ----------
+    submission : Submission
+        What the task declares.
+    workspace : Path
+        The untouched workspace.
+    root : Path
+        An empty folder.
+    """
+    if submission.kind in ("tree", "file", "json"):
+        frozen = freeze(submission, workspace, None, root, workspace)
+        if not frozen.invalid:
+            return frozen
+    frozen = Frozen(root, workspace)
+    if submission.kind == "episode":
+        _keep(frozen, "episode.json", json.dumps({"calls": [], "queries": 0, "answer": ""}).encode())
+    elif submission.kind != "tree":
+        _keep(frozen, submission.path or "answer.txt", b"{}" if submission.kind == "json" else b"")
+    return frozen
+
+
 class _Invalid(Exception):
     pass
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,23 +26,26 @@ def judging(inside: Inside) -> ModuleType:
 class Line:
     """A judge at the other end of the line that says what it is told to."""
 
-    def __init__(self, judging: ModuleType) -> None:
-        self.line = judging._Line()
-        self.line.asks = io.BytesIO()
+    def __init__(self, host: ModuleType) -> None:
+        self._asks, self._answers = io.BytesIO(), io.BytesIO()
+        self.host = host.Host(self._asks, self._answers, judges=True)
 
     def says(self, *replies: str) -> None:
-        self.line.answers = io.BytesIO(b"".join(json.dumps({"reply": reply}).encode() + b"\n" for reply in replies))
+        self._answers.write(b"".join(json.dumps({"reply": reply}).encode() + b"\n" for reply in replies))
+        self._answers.seek(0)
 
     @property
     def asked(self) -> list[dict[str, Any]]:
-        return [json.loads(line)["ask"] for line in self.line.asks.getvalue().splitlines()]
+        return [json.loads(line)["ask"] for line in self._asks.getvalue().splitlines()]
 
 
 @pytest.fixture
-def line(judging: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
-    made = Line(judging)
-    monkeypatch.setattr(judging, "_line", made.line)
-    yield made
+def line(inside: Inside, judging: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Line:
+    host = inside("workbench_grading.host")
+    made = Line(host)
+    monkeypatch.setattr(host, "_connected", [made.host])
+    monkeypatch.setattr(judging, "_scores", [])
+    return made
 
 
 def score(reply: str) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Call a task's grader and say what it said, on a channel that nothing it prints or starts can reach.
 
 Started by ``launch.py`` as ``grade.py HIDDEN SUBMISSION UNTOUCHED HOW``; HOW is the kind of grader, its entry, its options and
-whether there is a judge, as JSON. Where there is one, lines that ask it go out before the report, and its replies come in.
+what the host has for it, as JSON. Lines that ask the host go out before the report, and its answers come in.
 It never imports workbench.
 """
 
@@ -51,13 +51,16 @@ def main() -> None:
     hidden, submission, untouched = map(Path, sys.argv[1:4])
     sys.path.insert(0, str(Path(__file__).parent))
     sys.dont_write_bytecode = True
+    here: tuple = ()
     try:
         import workbench_grading
         from workbench_grading import judging
+        from workbench_grading.host import connect
 
+        # what this machine lacks is the fault of no submission
+        here = (workbench_grading.Unconfined, judging.NoJudge)
         how = json.loads(sys.argv[4])
-        if how["judge"]:
-            judging.connect(channel)
+        connect(channel, **how["host"])
         grade = load(hidden, how)
         try:
             wants = "untouched" in inspect.signature(grade).parameters
@@ -65,9 +68,9 @@ def main() -> None:
         except workbench_grading.Invalid as reason:
             report = {"invalid": str(reason) or "it cannot be graded"}
         line = json.dumps({"report": report, "scores": judging.scores()}, allow_nan=True)
-    except BaseException:
+    except BaseException as error:
         # whatever the grader does, the host must hear of it
-        line = json.dumps({"error": traceback.format_exc()[-4000:]})
+        line = json.dumps({"error": traceback.format_exc()[-4000:], "here": isinstance(error, here)})
     os.write(channel, line.encode() + b"\n")
 
 

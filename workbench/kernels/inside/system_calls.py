@@ -10,8 +10,11 @@ PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 ALLOW, ERRNO = 0x7FFF0000, 0x00050000
 LOAD, EQUAL, ANY_BIT, AT_LEAST, RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
 NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16
-CLONE_NEWUSER = 0x10000000
+CLONE_NEWUSER, CLONE_THREAD = 0x10000000, 0x10000
 FAMILIES = (1, 2, 10, 16)  # unix, IPv4, IPv6, netlink; not vsock, which leads to the host of a virtual machine
+
+FORKS = {"x86_64": (57, 58), "aarch64": ()}
+"""What starts a process and is neither clone nor clone3: fork and vfork."""
 
 # include/uapi/linux/audit.h and the tables of each architecture
 TABLES = {
@@ -48,8 +51,13 @@ TABLES = {
 }
 
 
-def program() -> bytes:
+def program(*, processes: bool = False) -> bytes:
     """Return the filter for this machine, as the kernel's packet filter language has it.
+
+    Parameters
+    ----------
+    processes : bool
+        Refuse new processes too; threads are none.
 
     Raises
     ------
@@ -73,6 +81,11 @@ def program() -> bytes:
     for name, number in numbers.items():
         if name not in special:
             steps += [step(EQUAL, number, 0, 1), fail(errno.EPERM)]
+    if processes:
+        for number in FORKS[platform.machine()]:
+            steps += [step(EQUAL, number, 0, 1), fail(errno.EPERM)]
+        steps += [step(EQUAL, numbers["clone"], 0, 3), step(LOAD, FIRST_ARGUMENT), step(ANY_BIT, CLONE_THREAD, 1, 0), fail(errno.EPERM)]
+        steps += [step(LOAD, NUMBER)]
     # its flags lie in memory, where a filter cannot look; without it the C library falls back to clone
     steps += [step(EQUAL, numbers["clone3"], 0, 1), fail(errno.ENOSYS)]
     steps += [step(EQUAL, numbers["clone"], 0, 4), step(LOAD, FIRST_ARGUMENT), step(ANY_BIT, CLONE_NEWUSER, 0, 1), fail(errno.EPERM)]
@@ -83,15 +96,15 @@ def program() -> bytes:
     return b"".join(steps)
 
 
-def refuse() -> None:
-    """Hold this process, and all it will ever start, to the filter.
+def refuse(*, processes: bool = False) -> None:
+    """Hold this process, and all it will ever start, to the filter; ``processes`` as for :func:`program`.
 
     Raises
     ------
     OSError
         If the kernel does not take it.
     """
-    code = program()
+    code = program(processes=processes)
     buffer = ctypes.create_string_buffer(code, len(code))
 
     class Program(ctypes.Structure):

@@ -92,23 +92,26 @@ def _vectorization(checkout: Checkout) -> Imported:
             # the starter assigns an array of one element to a number, which numpy 2.4 refuses; upstream's evaluation uses pandas
             "environment": {"name": "python-min", "packages": ["numpy<2.4", "pandas<3"], "memory": "2G"},
             "grader": {"timeout": 900},
+            # the time is taken again
+            "prepare": {"needs": ["cgroup"]},
             "metric": [
+                # 10 per cent less time is 1/0.9 times as fast
                 {
-                    "name": "seconds",
+                    "name": "speedup",
                     "primary": True,
+                    "range": [0, float("inf")],
+                    "invalid": 0,
+                    "success": {"rule": "gt", "value": 1 / 0.9},
+                    "noise": 0.2,
+                },
+                # upstream's own metric: what the submission says of itself, which decides nothing
+                {
+                    "name": "self_reported_seconds",
                     "direction": "min",
                     "range": [0, float("inf")],
                     "invalid": 1e10,
                     "baseline": {"measure": "untouched"},
                     "success": {"rule": "relative_improvement_gt", "value": 0.1},
-                },
-                # 10 per cent less time is 1/0.9 times as fast
-                {
-                    "name": "speedup",
-                    "range": [0, float("inf")],
-                    "invalid": 0,
-                    "success": {"rule": "gt", "value": 1 / 0.9},
-                    "noise": 0.2,
                 },
             ],
         },

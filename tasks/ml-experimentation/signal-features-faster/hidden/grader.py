@@ -1,12 +1,11 @@
 """Compare the submitted features with the starter's, and the processor time of both.
 
-Time is what the operating system says a finished process and its children have used. It is taken here, outside the submitted code; so that
-machines and their load matter little, starter and submission run in turn, and the factor is rounded to a power of two.
+Time is what the operating system says that everything the submitted code ever started has used. It is taken outside of it; so that machines
+and their load matter little, starter and submission run in turn, and the factor is rounded to a power of two.
 """
 
 import json
 import math
-import resource
 import shutil
 import tempfile
 from pathlib import Path
@@ -30,19 +29,13 @@ MOST = 16
 LEAST_SECONDS = 0.03
 
 
-def used() -> float:
-    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return spent.ru_utime + spent.ru_stime
-
-
 def measured(module: str, folder: str, timeout: float) -> tuple[float, str]:
     """Return the processor seconds of one run and what it printed."""
-    before = used()
-    done = run_submitted(CALL.format(folder=folder, module=module), submission=Path(folder), timeout=timeout)
+    done = run_submitted(CALL.format(folder=folder, module=module), submission=Path(folder), timeout=timeout, timed=True)
     if "RESULT" not in done.stdout:
         why = f"it took more than {timeout:.0f} s" if done.returncode == -9 else done.stderr.strip()[-300:]
         raise Invalid(f"features.py could not be used: {why or 'it printed no result'}")
-    return used() - before, done.stdout.rpartition("RESULT")[2]
+    return done.cpu_seconds, done.stdout.rpartition("RESULT")[2]
 
 
 def agreeing(printed: str, expected: list[np.ndarray]) -> float:

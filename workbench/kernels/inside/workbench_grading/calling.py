@@ -3,14 +3,15 @@
 import contextlib
 import json
 import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 from workbench_grading import plain
-from workbench_grading.confined import confined
+from workbench_grading.confined import confined, sandbox
+from workbench_grading.host import Host, host
 
 _MOST_ANSWER = 2**18
 """Bytes; a grader's time is not to be spent on reading."""
@@ -19,9 +20,11 @@ _SERVE = """
 import json, os, socket, sys, types
 
 def serve(file, context):
-    channel = socket.socket(fileno=os.dup(0)).makefile("rw", encoding="ascii", newline="\\n")
+    asked_on = open(os.dup(0), encoding="ascii", newline="\\n")
+    channel = open(os.dup(1), "w", encoding="ascii", newline="\\n")
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
+    os.dup2(nothing, 1)
     module = types.ModuleType("solution")
     sys.modules["solution"] = module
     things = [module]
@@ -39,7 +42,7 @@ def serve(file, context):
             return getattr(thing, rest[0])
         elif what == "set":
             setattr(thing, *rest)
-    for line in channel:
+    for line in asked_on:
         try:
             asked = decode(json.loads(line), things.__getitem__)
             said = {"value": encode(do(*asked), keep)}
@@ -77,12 +80,25 @@ class Remote:
         self._there.ask("set", self, name, value)
 
 
+class Line(Protocol):
+    """A way to the process and back."""
+
+    def exchange(self, line: bytes, seconds: float, most: int) -> bytes:
+        """Send a line and return the one that answers it.
+
+        Raises
+        ------
+        Failed
+            If none comes within ``seconds``, or one of more than ``most`` bytes, which is not the answer to the next either.
+        """
+
+
 class Submitted:
     """A module of the submission's, in a process of its own; :func:`submitted` makes it.
 
     Parameters
     ----------
-    channel : socket
+    line : Line
         To the process.
     deadline : float
         Of :func:`time.monotonic`, for all that is asked together.
@@ -90,8 +106,8 @@ class Submitted:
         Bytes that an answer may have.
     """
 
-    def __init__(self, channel: "socket.socket", deadline: float, most_answer: int = _MOST_ANSWER) -> None:
-        self._channel, self._deadline, self._most_answer = channel, deadline, most_answer
+    def __init__(self, line: Line, deadline: float, most_answer: int = _MOST_ANSWER) -> None:
+        self._line, self._deadline, self._most_answer = line, deadline, most_answer
         self.module = Remote(self, 0)
 
     def ask(self, *what: object) -> object:
@@ -103,7 +119,7 @@ class Submitted:
             If nothing did.
         """
         asked = plain.encode(what, lambda thing: thing._number)
-        said = self._exchange(json.dumps(asked).encode() + b"\n")
+        said = self._line.exchange(json.dumps(asked).encode() + b"\n", self._deadline - time.monotonic(), self._most_answer)
         try:
             answer = json.loads(said)
             if "value" in answer:
@@ -113,31 +129,51 @@ class Submitted:
             raise Failed(f"it returned what cannot be read: {error}"[:300]) from None
         raise Failed(why[:1000])
 
-    def _exchange(self, line: bytes) -> bytes:
-        said, size = bytearray(), 0
+
+class _OverHost:
+    """A line to a sandbox of the host's."""
+
+    def __init__(self, there: Host, name: str) -> None:
+        self._there, self._name = there, name
+
+    def exchange(self, line: bytes, seconds: float, most: int) -> bytes:
+        answer = self._there.ask(tell=self._name, line=line.decode(), seconds=seconds, most=most)
+        if "failed" in answer:
+            raise Failed(answer["failed"])
+        return answer["line"].encode()
+
+
+class _OverSocket:
+    """A line to a child of this process."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+
+    def exchange(self, line: bytes, seconds: float, most: int) -> bytes:
+        said, size, deadline = bytearray(), 0, time.monotonic() + seconds
         try:
-            self._wait()
+            self._wait(deadline)
             self._channel.sendall(line)
             while not said.endswith(b"\n"):
-                self._wait()
+                self._wait(deadline)
                 part = self._channel.recv(65536)
                 if not part:
                     raise Failed("its process ended")
                 said += part
                 size += len(part)
-                if size > self._most_answer:
+                if size > most:
                     # the rest is read and thrown away: it is no answer to the next question
                     del said[:-1]
         except TimeoutError:
             raise Failed("it took too long") from None
         except OSError as error:
             raise Failed(f"its process ended: {error.strerror}") from None
-        if size > self._most_answer:
-            raise Failed(f"it returned more than {self._most_answer} bytes")
+        if size > most:
+            raise Failed(f"it returned more than {most} bytes")
         return bytes(said)
 
-    def _wait(self) -> None:
-        left = self._deadline - time.monotonic()
+    def _wait(self, deadline: float) -> None:
+        left = deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
         self._channel.settimeout(left)
@@ -176,14 +212,28 @@ def submitted(
     ------
     Failed
         If the file cannot be loaded.
-    RuntimeError
-        If the process could not be confined; that is the grader's failure, never the submission's.
+    Unconfined
+        If the process could not be run behind walls; that is never the submission's failure.
     """
     code = f"{Path(plain.__file__).read_text(encoding='utf-8')}\n{_SERVE}\nserve({file!r}, {context!r})"
-    ours, theirs = socket.socketpair()
-    with ours, theirs, tempfile.TemporaryFile() as err, confined(code, submission, stdin=theirs, stdout=subprocess.DEVNULL, err=err):
-        # from here on only the process holds that end: when it is gone, the channel says so
-        theirs.close()
-        there = Submitted(ours, time.monotonic() + timeout, most_answer)
+    with _line(code, submission) as line:
+        there = Submitted(line, time.monotonic() + timeout, most_answer)
         there.ask("load", there.module)
         yield there
+
+
+@contextlib.contextmanager
+def _line(code: str, submission: Path) -> "Iterator[Line]":
+    there = host()
+    if there is not None and there.sandboxes:
+        with sandbox(there, code, submission) as name:
+            try:
+                yield _OverHost(there, name)
+            finally:
+                there.ask(end=name, seconds=0)
+        return
+    ours, theirs = socket.socketpair()
+    with ours, theirs, tempfile.TemporaryFile() as err, confined(code, submission, stdin=theirs, stdout=theirs, err=err):
+        # from here on only the process holds that end: when it is gone, the channel says so
+        theirs.close()
+        yield _OverSocket(ours)

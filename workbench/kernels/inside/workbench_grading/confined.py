@@ -2,19 +2,30 @@
 
 import contextlib
 import ctypes
+import itertools
 import json
 import os
+import select
+import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-_MOST_OUTPUT = 2**20
+from workbench_grading.host import Host, host
+from workbench_grading.reading import Invalid
+
+_MOST_OUTPUT, _MOST_ERRORS = 2**20, 2**14
+_MOST_DEEP = 64
+_DYING_SECONDS = 10.0
 _PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
+_numbers = itertools.count()
 
 _CONFINED = """
 import json, os, resource, sys
@@ -24,7 +35,13 @@ if most != resource.RLIM_INFINITY:
     # half of what the grader has: the other half stays for the grader
     resource.setrlimit(resource.RLIMIT_DATA, (most // 2, most // 2))
 import sandlock
+if config["alone"]:
+    sys.path.insert(0, config["programs"])
+    import system_calls
+    del sys.path[0], sys.modules["system_calls"]
 sandlock.confine(sandlock.Sandbox(fs_readable=config["readable"], fs_writable=config["writable"]))
+if config["alone"]:
+    system_calls.refuse(processes=True)
 os.write(config["confined"], b"1")
 os.close(config["confined"])
 sys.path.insert(0, config["submission"])
@@ -33,60 +50,144 @@ exec(compile(config["code"], "<grader>", "exec"), {"__name__": "__main__"})
 """
 
 
-def run_submitted(code: str, *, submission: Path, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
-    """Run ``code`` in a process that sees only ``submission`` and the interpreter, with ``submission`` first on its path.
+class Unconfined(RuntimeError):
+    """Submitted code cannot be run here behind walls, so it was not run; that is this machine's failure, never the submission's."""
 
-    The process can neither read the hidden files nor signal or trace the grader. What it prints is whatever the
-    submission wants it to print: hand inputs in, and compare what comes out with values that ``code`` does not hold.
+
+class Ran(subprocess.CompletedProcess):
+    """What came of a run.
+
+    Attributes
+    ----------
+    cpu_seconds : float or None
+        Processor time of the process and everything it ever started, its own start among it; None where nothing counts that.
+    """
+
+    def __init__(self, returncode: int, stdout: str, stderr: str, cpu_seconds: "float | None") -> None:
+        super().__init__([], returncode, stdout, stderr)
+        self.cpu_seconds = cpu_seconds
+
+
+def run_submitted(code: str, *, submission: Path, timeout: float = 60, timed: bool = False) -> Ran:
+    """Run ``code`` in a sandbox that has ``submission`` and the interpreter, with ``submission`` first on its path.
+
+    The sandbox is made for this run. It has no hidden file, and nothing of what the task hides from the agent; the grader is
+    not in it, nor is anything that an earlier run left behind. What it prints is whatever the submission wants it to print:
+    hand inputs in, and compare what comes out with values that ``code`` does not hold.
 
     Parameters
     ----------
     code : str
         Python source; may import from the submission.
     submission : Path
-        A folder.
+        A folder; the code sees a copy of it, at the same path.
     timeout : float
         Seconds; a process that takes longer is killed and its return code is -9.
+    timed : bool
+        Whether ``cpu_seconds`` is needed. Where no control group counts it, the code then cannot start processes.
 
     Returns
     -------
-    subprocess.CompletedProcess
-        With at most 1 MiB of standard output and error each.
+    Ran
+        With at most 1 MiB of standard output, and of standard error the last 16 KiB.
 
     Raises
     ------
-    RuntimeError
-        If the process could not be confined; that is the grader's failure, never the submission's.
+    Unconfined
+        If it cannot be run behind walls, or its processor time cannot be counted.
     """
+    there = host()
+    if there is None or not there.sandboxes or (timed and not there.counts):
+        return _run_beside(code, submission, timeout, timed)
+    with sandbox(there, code, submission) as name:
+        ended = there.ask(end=name, seconds=timeout)
+    if timed and ended["cpu_seconds"] is None:
+        raise Unconfined("the processor time of submitted code was not counted")
+    return Ran(ended["returncode"], ended["stdout"], ended["stderr"], ended["cpu_seconds"])
+
+
+@contextlib.contextmanager
+def sandbox(there: Host, code: str, submission: Path) -> "Iterator[str]":
+    """Have the host start ``code`` in a sandbox of its own, and yield its name; the host ends it, at the latest with the grading."""
+    name = str(next(_numbers))
+    copy_tree(submission, Path(there.sandboxes, name))
+    answer = there.ask(start=name, at=str(submission), code=code)
+    if "refused" in answer:
+        raise Unconfined(f"submitted code cannot be run here: {answer['refused']}")
+    yield name
+
+
+def copy_tree(source: "str | Path", target: Path, above: "int | None" = None, deep: int = 0) -> None:
+    """Copy files and folders such that every user may read them; what is neither is left out, as it is of a submission.
+
+    Raises
+    ------
+    Invalid
+        If folders are nested too deeply.
+    """
+    if deep > _MOST_DEEP:
+        raise Invalid(f"folders are nested deeper than {_MOST_DEEP}")
+    folder = os.open(source, os.O_RDONLY | os.O_DIRECTORY | (os.O_NOFOLLOW if deep else 0), dir_fd=above)
+    try:
+        target.mkdir()
+        target.chmod(0o755)
+        for name in os.listdir(folder):
+            mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+            if stat.S_ISDIR(mode):
+                copy_tree(name, target / name, folder, deep + 1)
+            elif stat.S_ISREG(mode):
+                with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder), "rb") as old, open(target / name, "xb") as new:
+                    shutil.copyfileobj(old, new)
+                (target / name).chmod(0o644 | mode & 0o111)
+    finally:
+        os.close(folder)
+
+
+def _run_beside(code: str, submission: Path, timeout: float, timed: bool) -> Ran:
+    """Run ``code`` in a child of this process that confines itself, where there is no host that makes sandboxes."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        with (
-            confined(code, submission, stdin=subprocess.DEVNULL, stdout=out, err=err) as process,
-            contextlib.suppress(subprocess.TimeoutExpired),
-        ):
-            process.wait(timeout)
-        return subprocess.CompletedProcess([], process.returncode, _text(out), _text(err))
+        with confined(code, submission, stdin=subprocess.DEVNULL, stdout=out, err=err, alone=timed) as process:
+            ended = os.pidfd_open(process.pid)
+            select.select([ended], [], [], timeout)
+            os.close(ended)
+            if timed:
+                process.kill()
+                # it could start no process, so that this is everything
+                _, status, used = os.wait4(process.pid, 0)
+                process.returncode = os.waitstatus_to_exitcode(status)
+        return Ran(process.returncode, _text(out), _text(err)[-_MOST_ERRORS:], used.ru_utime + used.ru_stime if timed else None)
 
 
 @contextlib.contextmanager
 def confined(
-    code: str, submission: Path, *, stdin: "int | IO[bytes] | socket.socket", stdout: "int | IO[bytes]", err: "IO[bytes]"
+    code: str,
+    submission: Path,
+    *,
+    stdin: "int | IO[bytes] | socket.socket",
+    stdout: "int | IO[bytes] | socket.socket",
+    err: "IO[bytes]",
+    alone: bool = False,
 ) -> "Iterator[subprocess.Popen[bytes]]":
-    """Start ``code`` as :func:`run_submitted` does; when the block is left, it and all that it started are dead.
+    """Start ``code`` in a child that confines itself; when the block is left, it and all that it started are dead.
+
+    ``alone`` forbids it to start processes.
 
     Raises
     ------
-    RuntimeError
+    Unconfined
         When the block is left, if the process could not be confined.
     """
-    before = _children()
+    before = _children(os.getpid())
     interpreter = dict.fromkeys([sys.prefix, sys.base_prefix, "/usr", "/bin", "/lib", "/lib64", "/etc", "/dev", "/proc"])
     heard, told = os.pipe()
-    with _adopting(), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch, open(heard, "rb") as channel:
+    with _adopting(), _scratch() as scratch, open(heard, "rb") as channel:
         config = {
             "code": code,
             "submission": str(submission),
             "readable": [path for path in [*interpreter, str(submission)] if os.path.exists(path)],
             "writable": [scratch, "/dev/null"],
+            "programs": str(Path(__file__).resolve().parents[1]),
+            "alone": alone,
             "confined": told,
         }
         process = subprocess.Popen(
@@ -103,13 +204,22 @@ def confined(
         try:
             yield process
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            _kill_all(before)
+            _kill_all(process, before)
+            os.set_blocking(channel.fileno(), False)
             # whatever else went wrong is then a consequence
             if channel.read() != b"1":
-                raise RuntimeError(f"submitted code cannot be confined here, so it was not run: {_text(err).strip()[-500:]}")
+                raise Unconfined(f"submitted code cannot be confined here, so it was not run: {_text(err).strip()[-500:]}")
+
+
+@contextlib.contextmanager
+def _scratch() -> "Iterator[str]":
+    """Make a folder, and remove it whatever was made of it: Python's own way ends at 1,000 folders within each other."""
+    path = tempfile.mkdtemp()
+    try:
+        yield path
+    finally:
+        for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+            subprocess.run([*command, "--", path], capture_output=True, check=False)
 
 
 @contextlib.contextmanager
@@ -129,20 +239,53 @@ def _text(file: "IO[bytes]") -> str:
     return file.read(_MOST_OUTPUT).decode(errors="replace")
 
 
-def _children() -> "set[int]":
+def _children(pid: int) -> "set[int]":
     found = set()
-    for task in os.listdir("/proc/self/task"):
-        with contextlib.suppress(OSError), open(f"/proc/self/task/{task}/children") as file:
-            found.update(map(int, file.read().split()))
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/children") as file:
+                found.update(map(int, file.read().split()))
     return found
 
 
-def _kill_all(spared: "set[int]") -> None:
-    """Kill every child but the spared ones; theirs become ours when they die, until there are none."""
-    while found := _children() - spared:
-        for pid in found:
+def _below(spared: "set[int]") -> "set[int]":
+    """Return every process that this one has started, and those that they have, but for the spared ones and theirs."""
+    found: set[int] = set()
+    waiting = _children(os.getpid()) - spared
+    while waiting:
+        found |= waiting
+        waiting = set().union(*map(_children, waiting)) - found
+    return found
+
+
+def _lives(pid: int) -> bool:
+    """Say whether any thread of a process still runs; the first may have ended before the others."""
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/stat", "rb") as file:
+                if file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X"):
+                    return True
+    return False
+
+
+def _kill_all(process: "subprocess.Popen[bytes]", spared: "set[int]") -> None:
+    """Kill what was started, the tracers among it at once with those that they trace; who is dead is not waited for.
+
+    One that another traces cannot be buried before its tracer, and a wait for it would never end.
+    """
+    deadline = time.monotonic() + _DYING_SECONDS
+    while (living := list(filter(_lives, _below(spared)))) and time.monotonic() < deadline:
+        for pid in living:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        for pid in found:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)
+        _bury(process, spared)
+    _bury(process, spared)
+    if process.returncode is None:
+        process.returncode = -signal.SIGKILL
+
+
+def _bury(process: "subprocess.Popen[bytes]", spared: "set[int]") -> None:
+    process.poll()
+    for pid in _children(os.getpid()) - spared - {process.pid}:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)

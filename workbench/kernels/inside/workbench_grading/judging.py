@@ -2,11 +2,10 @@
 
 import base64
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
+from workbench_grading.host import host
 from workbench_grading.reading import Invalid, read_bytes
 
 MOST_SHOWN = 6 * 2**20
@@ -28,36 +27,18 @@ class NoJudge(Exception):
     """There is no judge to ask; a grader that needs one is not at fault."""
 
 
-class _Line:
-    """The line to the host, where there is a judge at its other end."""
-
-    def __init__(self) -> None:
-        self.asks: IO[bytes] | None = None
-        self.answers: IO[bytes] | None = None
-        self.scores: list[dict[str, float] | None] = []
-
-
-_line = _Line()
-
-
-def connect(channel: int) -> None:
-    """Take standard input for the judge's replies, and ask on ``channel``; nothing that is started later has either."""
-    replies = os.dup(0)
-    os.set_inheritable(replies, False)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    _line.asks, _line.answers = os.fdopen(os.dup(channel), "wb", buffering=0), os.fdopen(replies, "rb")
+_scores: "list[dict[str, float] | None]" = []
 
 
 def scores() -> "list[dict[str, float] | None]":
     """Return what was read from each reply, in order; None where it could not be read."""
-    return list(_line.scores)
+    return list(_scores)
 
 
 def judge_is_there() -> bool:
     """Say whether there is a judge to ask."""
-    return _line.asks is not None
+    there = host()
+    return there is not None and there.judges
 
 
 def ask_judge(
@@ -94,27 +75,24 @@ def ask_judge(
     """
     if not judge_is_there():
         raise NoJudge("there is no judge to ask")
-    question_line = json.dumps({"ask": {"question": question, "instructions": instructions, "shown": _shown(shown)}}).encode() + b"\n"
-    return [_once(question, question_line, read) for _ in range(repeats)]
+    asked = {"question": question, "instructions": instructions, "shown": _shown(shown)}
+    return [_once(asked, read) for _ in range(repeats)]
 
 
-def _once(question: str, line: bytes, read: "Callable[[str], Mapping[str, float]]") -> "dict[str, float]":
-    assert _line.asks is not None and _line.answers is not None
-    said = ""
+def _once(asked: dict, read: "Callable[[str], Mapping[str, float]]") -> "dict[str, float]":
+    there, said = host(), ""
+    assert there is not None
     for _ in range(TRIES):
-        left = memoryview(line)
-        while left:
-            left = left[_line.asks.write(left) or 0 :]
-        said = json.loads(_line.answers.readline())["reply"]
+        said = there.ask(ask=asked)["reply"]
         try:
             found = {name: float(value) for name, value in read(said).items()}
         except ValueError as error:
-            _line.scores.append(None)
+            _scores.append(None)
             said = f"{error}: {said[-500:]!r}"
         else:
-            _line.scores.append(found)
+            _scores.append(found)
             return found
-    raise RuntimeError(f"the judge's replies to {question!r} cannot be read, {TRIES} times; the last: {said}")
+    raise RuntimeError(f"the judge's replies to {asked['question']!r} cannot be read, {TRIES} times; the last: {said}")
 
 
 def _shown(given: "Mapping[str, str | Path]") -> "list[dict[str, str]]":
