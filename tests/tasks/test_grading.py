@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.tasks.conftest import METRIC, MakeTask
-from workbench.errors import GraderError, classify
+from tests.tasks.conftest import ENVIRONMENT, METRIC, MakeTask
+from workbench.errors import GraderError, SandboxError, classify
 from workbench.events import Scored
 from workbench.kernels import runtime, walls
 from workbench.kernels.environments import Environment
-from workbench.kernels.process import WalledProcess
+from workbench.kernels.process import WalledProcess, counts_cpu
 from workbench.tasks import grading
 from workbench.tasks.grading import Report, grade, score
 from workbench.tasks.metrics import Metric
@@ -36,8 +36,11 @@ SAYS = "def grade(submission, hidden):\n    return {}\n"
 def verdict(make_task: MakeTask, minimal: Environment, tmp_path: Path) -> Verdict:
     """Grade with a grader's source, on the files that were handed in."""
 
-    async def give(grader: str, *, submitted: dict[str, str] | None = None, more: str = "", metric: str = METRIC) -> Scored:
-        folder = make_task(more, metric=metric, files={"hidden/grader.py": grader, "hidden/secret.txt": "the answer"})
+    async def give(
+        grader: str, *, submitted: dict[str, str] | None = None, more: str = "", metric: str = METRIC, environment: str = ENVIRONMENT
+    ) -> Scored:
+        files: dict[str, str | bytes] = {"hidden/grader.py": grader, "hidden/secret.txt": "the answer"}
+        folder = make_task(more, metric=metric, environment=environment, files=files)
         frozen = Frozen(tmp_path / "frozen")
         for name, text in (submitted or {"answer.txt": "42"}).items():
             path = frozen.root / name
@@ -282,6 +285,73 @@ class TestFault:
         assert started[0].returncode is not None
 
 
+SPOILT = """
+from pathlib import Path
+def grade(submission, hidden):
+    text = (submission / "answer.txt").read_text()
+    if "spoil" in text:
+        {harm}
+    return {{"metrics": {{"m": float(text == "42")}}, "details": {{"seen": text}}}}
+"""
+HARMS = {
+    "raises": ("raise KeyError('spoilt')", "failed: KeyError: 'spoilt'"),
+    "recursion": ("x = []; [x := [x] for _ in range(10**5)]; repr(x)", "RecursionError"),
+    "memory": ("bytearray(2**40)", "failed: MemoryError"),
+    "killed": ("import os; os.kill(os.getpid(), 9)", "died: killed by SIGKILL"),
+    "time": ("import threading; threading.Event().wait()", "took longer than 3 s"),
+    "nonsense": ("return {'metrics': 'all'}", "answered nonsense"),
+    "out of range": ("return {'metrics': {'m': 7}}", "m = 7.0, not a number from 0.0 to 1.0"),
+    "nan": ("return {'metrics': {'m': float('nan')}}", "m = nan"),
+    "too much": ("return {'metrics': {'m': 1}, 'details': {'x': 'y' * 2**25}}", "more than can be read"),
+}  # fmt: skip
+
+
+@pytest.mark.walls
+class TestWhoseFault:
+    @pytest.mark.parametrize(("harm", "said"), HARMS.values(), ids=HARMS.keys())
+    async def test_a_submission_that_brings_the_grader_down_is_invalid(self, verdict: Verdict, harm: str, said: str) -> None:
+        found = await verdict(SPOILT.format(harm=harm), submitted={"answer.txt": "spoil"}, more="[grader]\ntimeout = 3\n")
+        assert (found.success, found.metrics[0].value) == (False, 0.0)
+        assert said in (found.invalid or "")
+        assert [said in failure for failure in found.details["failed_gradings"]] == [True, True]
+
+    async def test_a_submission_that_nobody_has_tampered_with_is_not_blamed(self, verdict: Verdict) -> None:
+        # nobody is told apart by a grader that cannot grade anything
+        with pytest.raises(GraderError, match="no such label"):
+            await verdict("def grade(submission, hidden): raise KeyError('no such label')", submitted={"answer.txt": "42"})
+
+    @pytest.mark.parametrize(("answers", "solved"), [("42 42", True), ("42 41", False), ("41 42", False)])
+    async def test_after_a_grading_that_failed_the_worse_of_two_counts(
+        self, verdict: Verdict, monkeypatch: pytest.MonkeyPatch, answers: str, solved: bool
+    ) -> None:
+        left: list[Any] = [grading.Ungraded("died"), *answers.split()]
+
+        async def ask(*_: object) -> grading._Answer:
+            answer = left.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return grading._Answer(report=Report(metrics={"m": float(answer == "42")}))
+
+        monkeypatch.setattr(grading, "_ask", ask)
+        found = await verdict(SAYS)
+        assert (found.success, found.invalid, left) == (solved, None, [])
+        assert found.details == {"failed_gradings": ["died"]}
+
+    async def test_where_submitted_code_cannot_be_confined_it_is_not_the_submissions(
+        self, verdict: Verdict, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        enclose = walls.enclose
+
+        def refuse(program: Path, *given: Any, **more: Any) -> walls.Enclosure:
+            if program.name == "submitted.py":
+                raise SandboxError("no walls today")
+            return enclose(program, *given, **more)
+
+        monkeypatch.setattr(walls, "enclose", refuse)
+        with pytest.raises(GraderError, match="submitted code cannot be run here: no walls today"):
+            await verdict(RUNS.format(code="pass", timeout=5, beside=False))
+
+
 RUNS = """
 import json, os
 from pathlib import Path
@@ -328,6 +398,65 @@ attempt("system", lambda: Path("/usr/planted").touch())
 attempt("own", lambda: Path("own").write_text(Path("/grading/submission/answer.txt").read_text()))
 print(json.dumps(done))
 """
+
+
+HARD_TO_KILL = {
+    "its child traces it": """
+import ctypes, os
+libc, parent = ctypes.CDLL(None, use_errno=True), os.getpid()
+libc.prctl(0x59616d61, ctypes.c_ulong(-1 & 2**64 - 1), 0, 0, 0)
+read, write = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    # seized, it goes on until it ends; then only its tracer may bury it
+    os.write(write, b"y" if libc.ptrace(0x4206, parent, None, None) == 0 else b"n")
+    while True:
+        libc.pause()
+assert os.read(read, 1) == b"y"
+print("tried", flush=True)
+os._exit(0)
+""",
+    "sessions of their own": """
+import os, threading
+for _ in range(20):
+    read, write = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.setsid()
+            os.write(write, b"x")
+            threading.Event().wait()
+        os._exit(0)
+    os.read(read, 1)
+print("tried", flush=True)
+os._exit(0)
+""",
+    "a fork bomb": """
+import os, signal
+print("tried", flush=True)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+while True:
+    try:
+        os.fork()
+        os.setsid()
+    except OSError:
+        pass
+""",
+    "folders without end": """
+import os
+for _ in range(3000):
+    os.mkdir("d")
+    os.chdir("d")
+os.chmod(".", 0)
+print("tried", flush=True)
+""",
+    "its first thread is gone": """
+import ctypes, platform, threading
+threading.Thread(target=threading.Event().wait).start()
+print("tried", flush=True)
+ctypes.PyDLL(None).syscall({"x86_64": 60, "aarch64": 93}[platform.machine()], 0)
+""",
+}
 
 
 @pytest.mark.walls
@@ -424,3 +553,132 @@ def grade(submission, hidden):
     return {{"metrics": {{"m": 0.0}}, "details": {{"more": more}}}}
 """
         assert (await verdict(grader)).details == {"more": ["fine\n"] * 10}
+
+    @pytest.mark.parametrize("beside", [False, True], ids=["in a sandbox of its own", "beside the grader"])
+    @pytest.mark.parametrize("name", sorted(HARD_TO_KILL))
+    async def test_ends_whatever_is_tried(self, verdict: Verdict, name: str, beside: bool) -> None:
+        grader = f"""
+from workbench_grading import run_submitted
+from workbench_grading.host import host
+if {beside}:
+    host().sandboxes = ""
+def grade(submission, hidden):
+    first = run_submitted({HARD_TO_KILL[name]!r}, submission=submission, timeout=5)
+    more = run_submitted("print('fine')", submission=submission, timeout=30)
+    return {{"metrics": {{"m": 0.0}}, "details": {{"first": first.stdout, "err": first.stderr, "more": more.stdout}}}}
+"""
+        found = (await verdict(grader, more="[grader]\ntimeout = 100\n")).details
+        assert found["first"] == "tried\n", found
+        assert found["more"] == "fine\n"
+
+
+CHEATS_ON_TIME = {
+    "in itself": "work()",
+    "in a thread": "import threading; t = threading.Thread(target=work); t.start(); t.join()",
+    "at exit": "import atexit; atexit.register(work)",
+    "in a child that nobody waits for": "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN); read(fork(work))",
+    "in a session of its own": "read(fork(lambda: read(fork(work)), os.setsid))",
+    "in another program": "import subprocess, sys; subprocess.run([sys.executable, '-c', WORK + 'work()'])",
+    "in a spawned process": "os.waitpid(os.posix_spawn(sys.executable, [sys.executable, '-c', WORK + 'work()'], os.environ), 0)",
+}
+WORK = """
+import os, sys, time
+def work():
+    until = time.process_time() + 1.0
+    while time.process_time() < until:
+        pass
+def fork(then, first=lambda: None):
+    read, write = os.pipe()
+    if os.fork() == 0:
+        first()
+        then()
+        os._exit(0)
+    os.close(write)
+    return read
+def read(pipe):
+    os.read(pipe, 1)
+"""
+
+
+@pytest.mark.walls
+class TestProcessorTime:
+    """Whatever submitted code starts is counted, or cannot be started."""
+
+    @pytest.mark.parametrize("counts", [True, False], ids=["by a control group", "of one process"])
+    @pytest.mark.parametrize("cheat", CHEATS_ON_TIME)
+    async def test_cannot_be_hidden(self, verdict: Verdict, cheat: str, counts: bool) -> None:
+        if counts and not counts_cpu():
+            pytest.skip("NO CGROUP: this machine lends none that counts processor time")
+        code = f"{WORK}\nWORK = {WORK!r}\n{CHEATS_ON_TIME[cheat]}\nprint('done')"
+        grader = f"""
+from workbench_grading import run_submitted
+from workbench_grading.host import host
+host().counts = {counts}
+def grade(submission, hidden):
+    done = run_submitted({code!r}, submission=submission, timeout=60, timed=True)
+    return {{"metrics": {{"m": 0.0}}, "details": {{"seconds": done.cpu_seconds, "out": done.stdout, "err": done.stderr}}}}
+"""
+        found = (await verdict(grader)).details
+        if counts:
+            assert found["out"] == "done\n", found
+        # where nothing counts what a process starts, it starts nothing
+        assert found["seconds"] >= 1.0 or "PermissionError" in found["err"], found
+
+    async def test_is_not_saved_by_what_an_earlier_run_left(self, verdict: Verdict) -> None:
+        leave = """
+import ctypes, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
+left = []
+if libc.shmget(4711, 4096, 0) != -1:
+    left.append("shared memory")
+libc.shmget(4711, 4096, 0o1666)
+if libc.mq_open(b"/left", os.O_RDWR) != -1:
+    left.append("queue")
+libc.mq_open(b"/left", os.O_RDWR | os.O_CREAT, 0o666, None)
+for folder in ("/tmp", "/dev/shm", os.environ["HOME"]):
+    if os.path.exists(folder + "/left"):
+        left.append(folder)
+    try:
+        open(folder + "/left", "w")
+    except OSError:
+        pass
+# a connection that was closed is remembered for a minute by who closed it first
+if " 06 " in open("/proc/net/tcp").read():
+    left.append("connection")
+with socket.create_server(("127.0.0.1", 0)) as server:
+    client = socket.create_connection(server.getsockname())
+    served, _ = server.accept()
+    client.close()
+    served.close()
+print(left)
+"""
+        grader = f"""
+from workbench_grading import run_submitted
+def grade(submission, hidden):
+    said = [run_submitted({leave!r}, submission=submission).stdout for _ in range(2)]
+    return {{"metrics": {{"m": 0.0}}, "details": {{"said": said}}}}
+"""
+        assert (await verdict(grader)).details == {"said": ["[]\n", "[]\n"]}
+
+
+@pytest.mark.walls
+async def test_what_is_hidden_from_the_agent_is_hidden_from_what_it_submits(verdict: Verdict) -> None:
+    reads = """
+import os
+import ipykernel
+shown = os.path.dirname(ipykernel.__file__) + "/inprocess"
+again = [f"/proc/self/root{shown}", shown.replace("/lib/", "/lib/../lib/")]
+print([os.listdir(path) for path in (shown, *again)])
+"""
+    grader = f"""
+from workbench_grading import run_submitted
+from workbench_grading.host import host
+def grade(submission, hidden):
+    said = []
+    for sandboxes in (host().sandboxes, ""):
+        host().sandboxes = sandboxes
+        said.append(run_submitted({reads!r}, submission=submission).stdout)
+    return {{"metrics": {{"m": 0.0}}, "details": {{"said": said}}}}
+"""
+    found = await verdict(grader, environment=f'{ENVIRONMENT}hide = ["ipykernel/inprocess"]\n')
+    assert found.details == {"said": ["[[], [], []]\n"] * 2}

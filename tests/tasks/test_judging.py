@@ -14,7 +14,8 @@ import workbench as wb
 from tests.loopback import Loopback, Refuse, Say
 from tests.tasks.conftest import METRIC, MakeTask
 from workbench.errors import GraderError, TaskError, UsageError
-from workbench.messages import Message
+from workbench.messages import Attempt, Message, Reply
+from workbench.models.base import ModelError
 from workbench.models.cassette import Recorder
 from workbench.models.function import FunctionModel
 from workbench.models.resolve import resolve_judge
@@ -184,9 +185,23 @@ class TestARun:
         assert result.judgements == []
 
     def test_that_cannot_be_judged_is_not_scored(self, make_task: MakeTask, store_path: Path) -> None:
-        result = self.run(make_task(RUBRIC, metric=JUDGED, files=SOLVES), answering(*["no idea"] * 3)[0], store_path)
+        result = self.run(make_task(RUBRIC, metric=JUDGED, files=SOLVES), answering(*["no idea"] * 9)[0], store_path)
         assert (result.status, result.success, result.error and result.error.kind) == ("error", None, "grader")
         assert "cannot be read, 3 times" in str(result.error)
+
+    def test_what_its_judge_refuses_is_invalid_where_it_judges_anything_else(self, make_task: MakeTask, store_path: Path) -> None:
+        class Strict:
+            name, sees_images = "strict", False
+
+            async def reply(self, messages: Sequence[Message], **_: object) -> Reply:
+                if "FORBIDDEN" in messages[0].text:
+                    raise ModelError("against the rules", attempts=[Attempt(status="refused", seconds=0.0)])
+                return Reply(text='{"clear": 2}')
+
+        solves = {**SOLVES, "solution/solution.py": "open('answer.txt', 'w').write('FORBIDDEN')"}
+        result = self.run(make_task(RUBRIC, metric=JUDGED, files=solves), Strict(), store_path)
+        assert (result.status, result.success, result.error) == ("completed", False, None)
+        assert "against the rules" in str(result.invalid)
 
     def test_is_judged_over_http_and_again_from_a_cassette(
         self, make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -37,7 +37,7 @@ from workbench.kernels.view import INSIDE, Mount, View
 from workbench.models.base import Model
 from workbench.tasks import submission
 from workbench.tasks.folder import TaskFolder
-from workbench.tasks.judging import Judge
+from workbench.tasks.judging import Judge, Refused
 from workbench.tasks.metrics import Metric
 from workbench.tasks.sandboxes import INSIDE_GRADER, Sandboxes
 from workbench.tasks.staging import Prepared, limits_of
@@ -105,9 +105,9 @@ class _Grading:
         metrics = self.folder.task.metrics
         return answer.report, [score(metric, answer.report, self.prepared.baselines, judged=judge is not None) for metric in metrics]
 
-    async def of_control(self) -> bool:
-        """Say whether the grader grades what nobody has tampered with, as far as it came before: to the judge, or not."""
-        asked = len(self.judgements)
+    async def of_control(self, *, judged: bool) -> bool:
+        """Say whether the grader grades what nobody has tampered with; where it is to be ``judged``, with a reply of the judge."""
+        before = len(self.judgements)
         declared = self.folder.task.submission
         assert declared is not None
         scratch = runtime.folder(f"c-{secrets.token_hex(4)}")
@@ -117,7 +117,7 @@ class _Grading:
             return False
         finally:
             await asyncio.to_thread(runtime.remove, scratch)
-        return not asked or len(self.judgements) > asked
+        return not judged or len(self.judgements) > before
 
 
 async def grade(
@@ -153,16 +153,16 @@ async def grade(
     started = time.monotonic()
     grading = _Grading(folder, prepared, environment, judge, walled)
     verdicts: list[tuple[Report, list[MetricValue]]] = []
-    failures: list[Ungraded] = []
+    failures: list[Ungraded | Refused] = []
     # after one that failed there are two more, and the worse counts: bringing a grading down is no second chance
     while len(failures) < 2 and len(verdicts) <= len(failures):
         try:
             verdicts.append(await grading.verdict(frozen))
-        except Ungraded as error:
+        except (Ungraded, Refused) as error:
             failures.append(error)
     if len(failures) < 2:
         report, metrics = min(verdicts, key=lambda verdict: _rank(folder.task.primary, verdict[1]))
-    elif await grading.of_control():
+    elif await grading.of_control(judged=bool(grading.judgements) or isinstance(failures[-1], Refused)):
         reason = f"it makes the grader fail, which grades an untouched submission: {failures[-1].message}"
         report = Report(invalid=reason[:_MOST_REASON])
         metrics = [score(metric, report) for metric in folder.task.metrics]

@@ -151,8 +151,8 @@ def _run_beside(code: str, submission: Path, timeout: float, timed: bool) -> Ran
             select.select([ended], [], [], timeout)
             os.close(ended)
             if timed:
-                process.kill()
-                # it could start no process, so that this is everything
+                # Popen's own kill and wait would bury it without a look at its time; it could start nothing, so that this is all
+                os.kill(process.pid, signal.SIGKILL)
                 _, status, used = os.wait4(process.pid, 0)
                 process.returncode = os.waitstatus_to_exitcode(status)
         return Ran(process.returncode, _text(out), _text(err)[-_MOST_ERRORS:], used.ru_utime + used.ru_stime if timed else None)
