@@ -21,16 +21,18 @@ from workbench.events import Event, MetricValue, Observed, SubmissionFrozen
 from workbench.kernels import runtime
 from workbench.kernels.environments import Environment
 from workbench.models.resolve import resolve_judge
-from workbench.models.scripted import ALONE, Scripted
+from workbench.models.scripted import ALONE, OF_PROGRAMS, Scripted
 from workbench.result import RunResult
 from workbench.storage.store import Store
 from workbench.tasks import grading, staging, submission
 from workbench.tasks.folder import TaskFolder
 from workbench.tasks.metrics import Metric
+from workbench.tasks.sandboxes import Sandboxes
 from workbench.tasks.staging import Prepared
 
 GRADINGS = 3
 """How often a submission is graded to see that the verdict is the same."""
+_SEARCH_SECONDS = 300
 _SMALLEST = 24
 """Bytes of a hidden file below which anything may have the same content by chance."""
 
@@ -136,7 +138,10 @@ class _Check:
         nop = await self.fails("nop")
         if self.folder.task.recipe is not None:
             await self.baseline(oracle, nop)
-        for trick in ("cheat", *(f"cheat:{name}" for name in ALONE)):
+        declared = self.folder.task.submission
+        assert declared is not None
+        program = declared.kind == "tree" or (declared.path or "").endswith(".py")
+        for trick in ("cheat", *(f"cheat:{name}" for name in (*ALONE, *(OF_PROGRAMS if program else ())))):
             await self.fails(trick)
         await self.gradings(oracle)
         await self.hidden()
@@ -219,30 +224,51 @@ class _Check:
 
             yield grade
         finally:
-            await asyncio.to_thread(shutil.rmtree, scratch, True)
+            await asyncio.to_thread(runtime.remove, scratch)
 
     async def hidden(self) -> None:
-        """No hidden file can be found from within the agent's kernel, by content, wherever it lies outside the system's own folders."""
-        _, prepared = await self.ready()
+        """No hidden file is found by its content, in the agent's kernel nor where what it submits is run."""
+        environment, prepared = await self.ready()
         shown = await asyncio.to_thread(_digests, prepared.workspace)
         hidden = await asyncio.to_thread(_digests, prepared.hidden) | await asyncio.to_thread(_digests, self.folder.root / "solution")
         # a grader may well have the program that the agent starts from; data of both are a leak
         wanted = {digest: path for digest, path in hidden.items() if not (path.suffix == ".py" and digest in shown)}
+        for name in self.folder.task.environment.hide:
+            wanted |= await asyncio.to_thread(_data, environment.site_packages / name)
         marker = secrets.token_hex(8)
         # a file that the search makes itself and must find, or it has proved nothing
         control = hashlib.sha256(marker.encode()).hexdigest()
         sizes = sorted({len(marker), *(path.stat().st_size for path in wanted.values())})
-        cell = f"SYSTEM = {_SYSTEM!r}\nDIGESTS, SIZES, MARKER = {sorted({control, *wanted})!r}, {sizes!r}, {marker!r}\n{_FIND}"
-        played = await self.play(Scripted("find", [cell]))
-        line = next((line for line in played.observed.splitlines() if line.startswith(marker)), None)
+        search = f"SYSTEM = {_SYSTEM!r}\nDIGESTS, SIZES, MARKER = {sorted({control, *wanted})!r}, {sizes!r}, {marker!r}\n{_FIND}"
+        played = await self.play(Scripted("find", [search]))
+        self.note_search("hidden", played.observed, wanted, marker, control)
+        if grading.runs_apart(walled=self.sandbox != "none"):
+            printed = await self.submitted(search, environment, prepared)
+            self.note_search("hidden from submissions", printed, wanted, marker, control)
+
+    async def submitted(self, code: str, environment: Environment, prepared: Prepared) -> str:
+        """Run code as a grader of this task has submitted code run; return what it printed."""
+        task = self.folder.task
+        sandboxes = Sandboxes(environment, staging.limits_of(task, environment), task.environment.hide)
+        try:
+            await asyncio.to_thread(shutil.copytree, prepared.workspace, sandboxes.lent.host / "0", symlinks=True)
+            await sandboxes.answer({"start": "0", "at": "/grading/submission", "code": code})
+            ended = await sandboxes.answer({"end": "0", "seconds": _SEARCH_SECONDS})
+            return f"{ended['stdout']}\n{ended['stderr']}"
+        finally:
+            await sandboxes.close()
+
+    def note_search(self, name: str, printed: str, wanted: dict[str, Path], marker: str, control: str) -> None:
+        """Note what a search has found."""
+        line = next((line for line in printed.splitlines() if line.startswith(marker)), None)
         if line is None:
-            self.note("hidden", False, f"the search did not end: {played.observed[-200:]}")
+            self.note(name, False, f"the search did not end: {printed[-200:]}")
             return
         said = json.loads(line.removeprefix(marker))
         found = [f"{wanted[digest].name} is at {path}" for digest, path in said["found"] if digest != control]
         if all(digest != control for digest, _ in said["found"]):
             found.append("the search did not even find a file of its own")
-        self.note("hidden", not found, "; ".join(found) or f"none of {len(wanted)} files in {said['looked_at']} folders")
+        self.note(name, not found, "; ".join(found) or f"none of {len(wanted)} files in {said['looked_at']} folders")
 
 
 async def check(folder: TaskFolder, *, store: Store, sandbox: str = "local") -> TaskCheck:
@@ -314,6 +340,11 @@ def alike(metric: Metric, values: list[float | None]) -> bool:
 def _digests(root: Path) -> dict[str, Path]:
     files = (path for path in root.rglob("*") if path.is_file() and not path.is_symlink() and path.stat().st_size >= _SMALLEST)
     return {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in files}
+
+
+def _data(root: Path) -> dict[str, Path]:
+    """Return the data files of a folder that a task hides; programs and licences may well be elsewhere too."""
+    return {digest: path for digest, path in _digests(root).items() if not path.suffix.startswith(".py") and path.stem.upper() != "LICENSE"}
 
 
 def _words(result: RunResult) -> str:

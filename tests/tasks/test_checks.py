@@ -41,7 +41,7 @@ async def test_the_task_that_new_writes_is_sound(store: Store, tmp_path: Path) -
     assert (found.task, found.ok, bad(found)) == ("data-science/mine", True, {})
     assert [finding.name for finding in found.findings] == [
         *("instructions", "oracle", "limits", "nop", "cheat", "cheat:link", "cheat:hardlink", "cheat:enormous", "cheat:malformed"),
-        *("same grade", "hidden"),
+        *("same grade", "hidden", "hidden from submissions"),
     ]
 
 

@@ -77,7 +77,9 @@ TOGETHER = ("hunt", "memory", "datasets", "overwrite", "shadow", "forge", "daemo
 """What a cheat tries in one run, by name; each is a file of ``tricks/``."""
 ALONE = ("link", "hardlink", "enormous", "malformed")
 """Tricks with the submission itself, which would undo each other."""
-TRICKS = (*TOGETHER, *ALONE)
+OF_PROGRAMS = ("elsewhere", "sabotage")
+"""Tricks of a submitted program while it is graded."""
+TRICKS = (*TOGETHER, *ALONE, *OF_PROGRAMS)
 
 
 def cheat(trick: str, submission_path: str | None) -> Scripted:

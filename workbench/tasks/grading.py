@@ -190,6 +190,11 @@ def _rank(primary: Metric, metrics: list[MetricValue]) -> tuple[bool, float]:
     return bool(found.success), value
 
 
+def runs_apart(*, walled: bool) -> bool:
+    """Say whether submitted code gets sandboxes of its own; elsewhere it is confined within the grader's, if it can be."""
+    return walled and walls.protection().kind == "bubblewrap"
+
+
 async def measure(folder: TaskFolder, prepared: Prepared, environment: Environment, *, walled: bool = True) -> Prepared:
     """Return ``prepared`` with what the untouched workspace scores, where the task wants that to be measured; once a machine.
 
@@ -256,8 +261,6 @@ async def _ask(
         return _Answer(report=Report(invalid=frozen.invalid))
     task = folder.task
     limits = limits_of(task, environment)
-    # elsewhere submitted code is confined within the grader's own sandbox, if it can be
-    apart = walled and walls.protection().kind == "bubblewrap"
     hide = task.environment.hide
     walls.let_read(frozen.root)
     scratch = runtime.folder(f"g-{secrets.token_hex(4)}")
@@ -270,7 +273,7 @@ async def _ask(
             room.host.mkdir()
         rooms.append(sandboxes.lent)
         view = View(environment, [*mounts, *rooms], hide=hide)
-        host = {"judges": judge is not None, "sandboxes": INSIDE_GRADER if apart else "", "counts": counts_cpu()}
+        host = {"judges": judge is not None, "sandboxes": INSIDE_GRADER if runs_apart(walled=walled) else "", "counts": counts_cpu()}
         how = json.dumps({**task.grader.model_dump(include={"kind", "entry", "options"}), "host": host})
         arguments = [*(mount.inside for mount in mounts), how]
         enclosure = await asyncio.to_thread(walls.enclose, INSIDE / "grade.py", arguments, view, limits, scratch, walled=walled)
