@@ -44,6 +44,7 @@ def test_kinds_tell_infrastructure_from_the_model() -> None:
         "StoreError": "user",
         "AgentError": "agent",
         "SandboxError": "sandbox",
+        "HostError": "sandbox",
         "TaskError": "task",
         "GraderError": "grader",
     }

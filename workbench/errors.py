@@ -6,6 +6,9 @@ whose ``kind`` is stored with the run, so that infrastructure failures never cou
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel
@@ -61,6 +64,12 @@ class SandboxError(WorkbenchError):
     kind = "sandbox"
 
 
+class HostError(WorkbenchError):
+    """The machine ran out of something that a run needs: room on a disk, memory, file descriptors, processes."""
+
+    kind = "sandbox"
+
+
 class TaskError(WorkbenchError):
     """A task is missing, malformed, or cannot be staged here."""
 
@@ -91,7 +100,10 @@ class Failure(BaseModel):
 
 
 def classify(error: BaseException) -> Failure:
-    """Return the record of ``error``; anything that is not ours is a bug in the agent loop.
+    """Return the record of ``error``.
+
+    What this machine ran out of is of kind ``sandbox``, whichever boundary it came through. Anything else that is not
+    ours is a bug in the agent loop.
 
     Examples
     --------
@@ -99,11 +111,87 @@ def classify(error: BaseException) -> Failure:
     'sandbox'
     >>> classify(ZeroDivisionError("division by zero")).message
     'ZeroDivisionError: division by zero'
+    >>> classify(OSError(errno.ENOSPC, "No space left on device")).kind
+    'sandbox'
     """
+    remedy = shortage(error)
     if isinstance(error, WorkbenchError):
-        return Failure(kind=error.kind, message=error.message, hint=error.hint)
+        return Failure(kind="sandbox" if remedy else error.kind, message=error.message, hint=error.hint or remedy or "")
+    message = f"{type(error).__name__}: {_said(error)}"
+    if remedy:
+        return Failure(kind="sandbox", message=message, hint=remedy)
+    return Failure(kind="agent", message=message, hint="this is a bug in workbench or in the agent's own code")
+
+
+_DISK = "make room on the disk, or use another one"
+_BROKEN_DISK = "check the disk and how it is mounted"
+_MEMORY = "free memory on this machine, or run less at once"
+_PROCESSES = "run less at once, or raise the limit on processes (ulimit -u)"
+_REMEDIES = {
+    errno.ENOSPC: _DISK,
+    errno.EDQUOT: _DISK,
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EIO: _BROKEN_DISK,
+    errno.EROFS: _BROKEN_DISK,
+    errno.ESTALE: _BROKEN_DISK,
+    errno.EMFILE: "run less at once, or raise the limit on open files (ulimit -n)",
+    errno.ENFILE: "run less at once: this machine has no file descriptors left",
+    errno.ENOLCK: "run less at once: this machine has no file locks left",
+    errno.ENOMEM: _MEMORY,
+    errno.ENOBUFS: _MEMORY,
+    errno.EAGAIN: _PROCESSES,
+}
+"""What to do about each shortage that the operating system can report."""
+_SAYINGS = {
+    **{os.strerror(number): remedy for number, remedy in _REMEDIES.items() if number != errno.EAGAIN},
+    "database or disk is full": _DISK,
+    "out of memory": _MEMORY,
+    "can't start new thread": _PROCESSES,
+}
+"""The same for errors that carry no number, by what they say."""
+_QUOTING = ("_duckdb", "duckdb", "pyarrow", "sqlite3", "subprocess")
+"""Packages whose errors say in words what the operating system reported."""
+
+
+def shortage(error: BaseException) -> str | None:
+    """Return what to do where this machine ran out of something, which ``error`` says or was caused by; else None.
+
+    Examples
+    --------
+    >>> shortage(OSError(errno.EMFILE, "Too many open files"))
+    'run less at once, or raise the limit on open files (ulimit -n)'
+    >>> shortage(FileNotFoundError(errno.ENOENT, "No such file or directory")) is None
+    True
+    """
+    return next((remedy for each in _causes(error) if (remedy := _shortage(each))), None)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield ``error``, what it groups, and what led to any of them, each once."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        each = waiting.pop(0)
+        if id(each) not in seen:
+            seen.add(id(each))
+            yield each
+            led = each.exceptions if isinstance(each, BaseExceptionGroup) else ()
+            waiting += [cause for cause in (*led, each.__cause__, each.__context__) if cause is not None]
+
+
+def _shortage(error: BaseException) -> str | None:
+    if isinstance(error, MemoryError):
+        return _MEMORY
+    if isinstance(error, OSError) and error.errno is not None:
+        return _REMEDIES.get(error.errno)
+    package = type(error).__module__.partition(".")[0]
+    if not isinstance(error, OSError) and type(error) is not RuntimeError and package not in _QUOTING:
+        return None
+    said = f"{_said(error)} {getattr(error, 'stderr', None) or ''}".casefold()
+    return next((remedy for saying, remedy in _SAYINGS.items() if saying.casefold() in said), None)
+
+
+def _said(error: BaseException) -> str:
     try:
-        said = str(error)
+        return str(error)
     except Exception:
-        said = "(what it says cannot be shown)"
-    return Failure(kind="agent", message=f"{type(error).__name__}: {said}", hint="this is a bug in workbench or in the agent's own code")
+        return "(what it says cannot be shown)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workbench.agents.base import Spent
-from workbench.errors import Failure
+from workbench.errors import Failure, classify
 from workbench.events import Branched, Event, KernelStarted, RunFinished, RunStatus, Scored
 from workbench.planning import Plan
 from workbench.result import RunResult, Score
@@ -41,6 +41,11 @@ class Outcome:
             self.branched = event
         elif isinstance(event, Scored):
             self.scored = event
+
+    def fail(self, error: BaseException) -> None:
+        """Note that ``error`` ended the run; one that failed for a reason of its own has no score."""
+        self.status, self.error = "error", classify(error)
+        self.limit = self.scored = None
 
     def finished(self) -> RunFinished:
         """Return the run's last event."""

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import functools
 import secrets
-import shutil
 import time
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,7 +18,7 @@ from workbench import background, planning
 from workbench._version import __version__
 from workbench.agents.base import LimitReached, World
 from workbench.agents.branch import BranchWorld
-from workbench.errors import Failure, StoreError, classify
+from workbench.errors import Failure, HostError, StoreError
 from workbench.events import Event, KernelStarted, Noticed, RunStarted, Scored, SubmissionFrozen
 from workbench.kernels import environments, pool, runtime
 from workbench.kernels.session import KernelSession
@@ -27,6 +26,7 @@ from workbench.outcome import Outcome
 from workbench.planning import NO_WALLS, Options, Plan
 from workbench.result import RunResult
 from workbench.storage.journal import Journal
+from workbench.storage.store import Store
 from workbench.tasks import grading, staging, submission
 from workbench.tasks.broker import Broker
 from workbench.tasks.folder import TaskFolder
@@ -102,12 +102,15 @@ async def execute(given: Plan) -> RunResult:
     started = time.monotonic()
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     outcome = Outcome(given, run_id)
-    with contextlib.suppress(StoreError):
-        # ends the records of processes that were killed
-        await asyncio.to_thread(given.store.absorb)
-    journal = await asyncio.to_thread(given.store.journal, run_id)
-    files = runtime.mine() / f"r-{run_id[-6:]}"
-    workspace: Path | None = None
+    # ends the records of processes that were killed
+    await asyncio.to_thread(_absorb, given.store)
+    try:
+        journal = await asyncio.to_thread(given.store.journal, run_id)
+    except HostError as error:
+        # nothing of the run could be kept, so nothing is started
+        outcome.fail(error)
+        return outcome.public()
+    folders: list[Path] = []
 
     def emit(event: Event, *, durable: bool = False) -> None:
         journal.write(event, durable=durable)
@@ -133,7 +136,8 @@ async def execute(given: Plan) -> RunResult:
                 )
             )
         prepared = await _prepare(given)
-        files.mkdir(mode=0o700)
+        files = await asyncio.to_thread(runtime.folder, f"r-{run_id[-6:]}")
+        folders.append(files)
         began = time.monotonic()
         kernel = await pool.of_this_loop().take(
             given.environment,
@@ -142,6 +146,7 @@ async def execute(given: Plan) -> RunResult:
             cell_seconds=given.task.environment.cell_seconds,
         )
         workspace = kernel.workspace
+        folders.append(workspace)
         async with kernel:
             emit(
                 KernelStarted(
@@ -160,17 +165,35 @@ async def execute(given: Plan) -> RunResult:
         outcome.status, outcome.error = "interrupted", Failure(kind="user", message="the run was interrupted")
     except Exception as error:
         # a bad run is data, not a crash
-        outcome.status, outcome.error = "error", classify(error)
+        outcome.fail(error)
     finally:
         outcome.seconds = time.monotonic() - started
-        emit(outcome.finished(), durable=True)
-        journal.close()
-        for folder in (files, workspace) if workspace is not None else (files,):
-            await asyncio.to_thread(shutil.rmtree, folder, True)
-        # a store that is busy loses nothing: the journal is taken in later
-        with contextlib.suppress(StoreError):
-            await asyncio.to_thread(given.store.absorb)
+        _commit(outcome, journal, emit)
+        for folder in folders:
+            await asyncio.to_thread(runtime.remove, folder)
+        await asyncio.to_thread(_absorb, given.store)
     return outcome.public()
+
+
+def _commit(outcome: Outcome, journal: Journal, emit: Callable[..., None]) -> None:
+    """Write the last event; where that cannot be done, the store ends the record when it is next asked."""
+    if journal.failure is not None and outcome.status != "interrupted":
+        # an agent may have caught it
+        outcome.fail(journal.failure)
+    try:
+        emit(outcome.finished(), durable=True)
+    except HostError as error:
+        outcome.fail(error)
+        with contextlib.suppress(HostError):
+            emit(outcome.finished(), durable=True)
+    finally:
+        journal.close()
+
+
+def _absorb(store: Store) -> None:
+    """Take the journals into the store; one that is busy, or has no room, loses nothing: they are taken in later."""
+    with contextlib.suppress(StoreError, HostError):
+        store.absorb()
 
 
 async def _prepare(given: Plan) -> Prepared | None:

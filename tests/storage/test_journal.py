@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.storage.conftest import Start
 from tests.storage.strategies import any_event
-from workbench.errors import StoreError
+from workbench.errors import HostError, StoreError
 from workbench.events import EVENT, Noticed
 from workbench.storage import journal as module
 from workbench.storage.journal import Journal, is_alive
@@ -169,9 +169,9 @@ class TestArtifacts:
 
             with monkeypatch.context() as patch:
                 patch.setattr(os, "fsync", fail)
-                with pytest.raises(OSError, match="disk full"):
+                with pytest.raises(HostError, match="disk full"):
                     journal.artifact(b"data")
-            assert list(tmp_path.glob("*.blob")) == []
+            assert list(tmp_path.glob("*.blob*")) == list(tmp_path.glob("*.partial")) == []
             assert (tmp_path / f"{journal.artifact(b'data')}.blob").read_bytes() == b"data"
 
     def test_that_are_alike_can_be_written_by_two_runs_at_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

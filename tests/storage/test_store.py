@@ -347,7 +347,7 @@ connection.close()
                 journal.write(event, durable=True)
         with pytest.raises(StoreError):
             store.absorb()
-        assert left(store) == ["r1.jsonl", "r1.lock"]
+        assert left(store) == ["r1.jsonl", "r1.lock", "r1.reserve"]
         foreign.say()
         assert foreign.end() == 0
         assert store.absorb() == 5
@@ -433,7 +433,7 @@ class TestSchema:
             Store(store.path).sql("SELECT * FROM runs")
         assert caught.value.hint == "update workbench"
         if pending:
-            assert left(store) == ["r1.jsonl", "r1.lock"]
+            assert left(store) == ["r1.jsonl", "r1.lock", "r1.reserve"]
 
 
 class TestQueries:

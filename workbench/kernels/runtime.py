@@ -50,13 +50,18 @@ def folder(name: str) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Remove a folder with everything in it, whatever a kernel made of it."""
-    with contextlib.suppress(RecursionError):
+    """Remove a folder with everything in it, whatever was made of it: no depth, mode or file that vanishes is an error.
+
+    To be used for every folder that an agent, a task or a tool has written to. What cannot be removed now stays for
+    :func:`sweep`.
+    """
+    with contextlib.suppress(OSError, RecursionError):
         shutil.rmtree(path, ignore_errors=True)
-    if path.exists():
+    if os.path.lexists(path):
         # deeper than Python can go, or closed to its own owner
         for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
-            subprocess.run([*command, "--", path], capture_output=True, check=False)
+            with contextlib.suppress(OSError):
+                subprocess.run([*command, "--", path], stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
 
 def sweep() -> list[str]:

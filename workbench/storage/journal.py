@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from io import FileIO
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from filelock import FileLock, Timeout
 from pydantic_core import PydanticSerializationError
 
-from workbench.errors import StoreError
-from workbench.events import Event
+from workbench.errors import HostError, StoreError, shortage
+from workbench.events import Event, RunFinished
 
 SUFFIX = ".jsonl"
 LOCK = ".lock"
+RESERVE = ".reserve"
+"""Beside a journal: room on the disk that is kept for the run's last event, and given up just before that is written.
+An empty one says that the end was reached, whether or not it could be written."""
+_RESERVED = 64 * 1024
+_MOST_EVENTS = 2**31
 
 
 class Journal:
     """Writes a run's events; the lock it holds says that the run is alive.
+
+    A line is written whole or not at all. After a line that could not be written nothing but the last event is taken,
+    so that no record has a hole that it does not tell of.
 
     Parameters
     ----------
@@ -28,21 +40,47 @@ class Journal:
         The store's journal folder.
     run_id : str
         Names the file.
+
+    Attributes
+    ----------
+    failure : HostError or None
+        Why an event could not be written.
+
+    Raises
+    ------
+    StoreError
+        If another process writes this run, or the folder cannot be written to.
+    HostError
+        If the machine has no room or no file descriptors for a journal.
     """
 
     def __init__(self, folder: Path, run_id: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.run_id = run_id
         self.path = folder / f"{run_id}{SUFFIX}"
+        self.failure: HostError | None = None
+        self._reserve = self.path.with_suffix(RESERVE)
         self._lock = FileLock(folder / f"{run_id}{LOCK}", thread_local=False)
+        self._file: FileIO | None = None
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             # a reader that asks whether this run is alive holds the lock for an instant
             self._lock.acquire(timeout=5)
+            self._file = self.path.open("ab", buffering=0)
+            data = self.path.read_bytes()
+            found = read(data, run_id)
+            self._next, self._end = found.next, found.end
+            self._torn = found.end < len(data)
+            if not self._reserve.exists():
+                self._reserve.write_bytes(bytes(_RESERVED))
+            _sync_folder(folder)
         except Timeout:
             raise StoreError(f"run {run_id} is being written by another process") from None
-        self._file = self.path.open("ab")
-        self._next = sum(1 for _ in self.path.open("rb")) if self._file.tell() else 0
-        _sync_folder(folder)
+        except OSError as error:
+            self.close()
+            said = f"the journal {self.path} cannot be made: {error.strerror or error}"
+            if remedy := shortage(error):
+                raise HostError(said, hint=remedy) from error
+            raise StoreError(said, hint="name another store with --store, or change who may write there") from error
 
     def __enter__(self) -> Self:
         return self
@@ -57,32 +95,147 @@ class Journal:
         ----------
         durable : bool
             Return only when it is on disk, and everything before it.
+
+        Raises
+        ------
+        HostError
+            If it cannot be written, or one before it could not.
         """
+        if isinstance(event, RunFinished):
+            # what was kept free for this event
+            with contextlib.suppress(OSError):
+                os.truncate(self._reserve, 0)
+        elif self.failure is not None:
+            raise self.failure
+        assert self._file is not None
         event.run_id, event.seq = self.run_id, self._next
-        line = _line(event)
+        try:
+            self._append(self._file, _line(event) + b"\n")
+            if durable:
+                os.fsync(self._file.fileno())
+        except (OSError, MemoryError) as error:
+            self.failure = HostError(
+                f"the journal {self.path} cannot be written: {getattr(error, 'strerror', None) or error or type(error).__name__}",
+                hint=shortage(error) or "see that the folder is there and can be written to",
+            )
+            raise self.failure from error
+
+    def _append(self, file: FileIO, line: bytes) -> None:
+        if self._torn:
+            # what a failed write has left is never gone on with
+            file.truncate(self._end)
+            self._torn = False
+        rest = memoryview(line)
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]
+        except BaseException:
+            self._torn = True
+            with contextlib.suppress(OSError):
+                file.truncate(self._end)
+                self._torn = False
+            raise
+        self._end += len(line)
         self._next += 1
-        self._file.write(line + b"\n")
-        self._file.flush()
-        if durable:
-            os.fsync(self._file.fileno())
 
     def artifact(self, data: bytes) -> str:
-        """Keep ``data`` beside the journal until it is taken into the store, and return its SHA-256."""
+        """Keep ``data`` beside the journal until it is taken into the store, and return its SHA-256.
+
+        Raises
+        ------
+        HostError
+            If it cannot be written.
+        """
         name = hashlib.sha256(data).hexdigest()
         path = self.path.parent / f"{name}.blob"
         if not path.exists():
             partial = path.with_suffix(f".{secrets.token_hex(4)}.partial")
-            with partial.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
+            try:
+                with partial.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                partial.replace(path)
+            except OSError as error:
+                partial.unlink(missing_ok=True)
+                raise HostError(
+                    f"the artifact {path} cannot be written: {error.strerror or error}",
+                    hint=shortage(error) or "see that the folder is there and can be written to",
+                ) from error
         return name
 
     def close(self) -> None:
         """Close the file and give up the lock; safe to call twice."""
-        self._file.close()
+        if self._file is not None:
+            # what could not be written was told when it was written
+            with contextlib.suppress(OSError):
+                self._file.close()
         self._lock.release()
+
+
+@dataclass
+class Lines:
+    """What a journal holds.
+
+    Attributes
+    ----------
+    events : list of dict
+        As JSON gave them, in order.
+    unreadable : list of bytes
+        Complete lines, or beginnings of them, that are no event of this run.
+    end : int
+        Where the last complete line ends; what follows was cut off by a crash, or is being written.
+    """
+
+    events: list[dict[str, Any]]
+    unreadable: list[bytes]
+    end: int
+
+    @property
+    def next(self) -> int:
+        """The number of the event after the last one."""
+        return max((event["seq"] for event in self.events), default=-1) + 1
+
+
+def read(data: bytes, run_id: str) -> Lines:
+    r"""Return what the journal of a run holds, whatever has become of some of its lines.
+
+    Examples
+    --------
+    >>> one, two = (f'{{"run_id":"r1","seq":{n},"at":"2026-01-01T00:00:00Z","event":"noticed"}}\n'.encode() for n in (0, 1))
+    >>> found = read(one + b"no event\n" + two + one[:20], "r1")
+    >>> [event["seq"] for event in found.events], found.unreadable, found.end == len(one + two) + 9
+    ([0, 1], [b'no event'], True)
+    """
+    end = data.rfind(b"\n") + 1
+    found = Lines([], [], end)
+    begin = f'{{"run_id":{json.dumps(run_id)},'.encode()
+    for line in data[:end].split(b"\n")[:-1]:
+        event = _event(line, run_id)
+        if event is None and (at := line.rfind(begin)) > 0:
+            # a line that was cut off, and gone on with by the next; within a whole line the quotes would be escaped
+            event, line = _event(line[at:], run_id), line[:at]
+            found.unreadable.append(line)
+        elif event is None:
+            found.unreadable.append(line)
+        if event is not None:
+            found.events.append(event)
+    return found
+
+
+def _event(line: bytes, run_id: str) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line, parse_constant=lambda _: None)
+        sound = (
+            event["run_id"] == run_id
+            and type(event["seq"]) is int
+            and 0 <= event["seq"] < _MOST_EVENTS
+            and isinstance(event["event"], str)
+            and datetime.fromisoformat(event["at"]) is not None
+        )
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return event if sound else None
 
 
 def _line(event: Event) -> bytes:

@@ -7,7 +7,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +16,19 @@ from filelock import FileLock, Timeout
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random
 
 from workbench import paths
-from workbench.errors import Failure, StoreError
+from workbench.errors import Failure, HostError, StoreError, shortage
 from workbench.events import RunFinished
-from workbench.storage.journal import LOCK, SUFFIX, Journal, is_alive
+from workbench.storage.journal import LOCK, RESERVE, SUFFIX, Journal, is_alive, read
 from workbench.storage.tables import Rows
 
 if TYPE_CHECKING:
     import duckdb
     import pandas as pd
 
+BROKEN = ".broken"
+"""Of a journal with lines that cannot be read, once the rest of it is in the file."""
+_FORM = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What taking an event apart raises where it has not the form of its kind."""
 _WAIT_SECONDS = 30
 _opening = threading.Lock()
 """One connection of this process at a time: DuckDB refuses a second one opened in another mode."""
@@ -125,15 +129,23 @@ class Store:
     def absorb(self) -> int:
         """Take what is new in the journals into the file, and return the number of events.
 
-        A run whose process is gone without a last event gets one that says it was interrupted. A journal is removed
-        once all of it is in the file. A line that was cut off by a crash is left out: it was never durable.
+        A run whose process is gone without a last event gets one that says it was interrupted, or that its record could
+        not be written. A journal is removed once all of it is in the file. A line that was cut off by a crash is left
+        out: it was never durable. A journal with lines that cannot be read is taken in without them, and kept aside.
+
+        Raises
+        ------
+        StoreError
+            If another program holds the file, or it cannot be written.
+        HostError
+            If this machine has no room for it. Nothing is lost then: the journals wait.
         """
         if self._migrated and not self._pending() and self.path.exists():
             return 0
         with self._connect(read_only=False) as connection:
             self._migrate(connection)
             self._migrated = True
-            return sum(self._take_in_or_set_aside(connection, journal) for journal in sorted(self.journals.glob(f"*{SUFFIX}")))
+            return sum(self._take_in(connection, journal) for journal in sorted(self.journals.glob(f"*{SUFFIX}")))
 
     def _pending(self) -> bool:
         return self.journals.is_dir() and any(self.journals.glob(f"*{SUFFIX}"))
@@ -152,6 +164,8 @@ class Store:
                 try:
                     connection = connect()
                 except duckdb.Error as error:
+                    if shortage(error):
+                        raise
                     held = isinstance(error, duckdb.ConnectionException) or "lock" in str(error).lower()
                     hint = "another program has it open: close it there; nothing is lost, runs go on in their journals" if held else ""
                     raise StoreError(f"cannot open the store {self.path}: {error}", hint=hint) from None
@@ -161,6 +175,11 @@ class Store:
             raise StoreError(
                 f"the store {self.path} has been busy for {_WAIT_SECONDS} s", hint="a long query may be running; try again"
             ) from None
+        except (duckdb.Error, OSError, MemoryError) as error:
+            said = f"the store {self.path} cannot be read or written: {error}"
+            if remedy := shortage(error):
+                raise HostError(said, hint=f"{remedy}; nothing is lost, the journals beside it wait") from error
+            raise StoreError(said) from error
 
     def _migrate(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER, applied_at TIMESTAMP)")
@@ -180,113 +199,159 @@ class Store:
                 connection.execute("INSERT INTO schema_migrations VALUES (?, now()::TIMESTAMP)", [version])
                 connection.execute("COMMIT")
 
-    def _take_in_or_set_aside(self, connection: duckdb.DuckDBPyConnection, path: Path) -> int:
-        """One journal that makes no sense must not keep the others out."""
-        import duckdb
-
-        try:
-            return self._take_in(connection, path)
-        except (duckdb.DataError, duckdb.IntegrityError, ValueError, KeyError, TypeError, AttributeError) as error:
-            with suppress(duckdb.Error):
-                connection.execute("ROLLBACK")
-            if not is_alive(path):
-                aside = path.with_suffix(".broken")
-                path.rename(aside)
-                path.with_suffix(LOCK).unlink(missing_ok=True)
-                warnings.warn(f"a journal makes no sense and was set aside as {aside}: {type(error).__name__}: {error}", stacklevel=2)
-            return 0
-
     def _take_in(self, connection: duckdb.DuckDBPyConnection, path: Path) -> int:
         run_id = path.name.removesuffix(SUFFIX)
         # alive is asked before reading: a run that ends in between is then taken in next time, never called interrupted
         alive = is_alive(path)
-        offset = connection.execute("SELECT bytes FROM journals WHERE run_id = ?", [run_id]).fetchone()
-        before = offset[0] if offset else 0
-        rows, size = _read(path, before)
-        if not alive and run_id not in rows.finished and not self._ended(connection, run_id):
-            self._interrupted(path)
-            rows, size = _read(path, before)
-        count = len(rows.inserts.get("events", []))
+        before, last = _one(
+            connection, "SELECT (SELECT max(bytes) FROM journals WHERE run_id = $1), max(seq) FROM events WHERE run_id = $1", run_id
+        )
+        with path.open("rb") as file:
+            # where power was cut a journal may be shorter than what was taken in
+            start = before if before is not None and before <= os.fstat(file.fileno()).st_size else 0
+            file.seek(start)
+            found = read(file.read(), run_id)
+        events = [event for event in found.events if last is None or event["seq"] > last]
+        blobs, refused = _keep(connection, path.parent, events)
+        unreadable = len(found.unreadable) + refused
         connection.execute("BEGIN")
-        for table, found in rows.inserts.items():
-            _insert(connection, table, found)
-        for run, columns in rows.updates:
-            assignments = ", ".join(f"{name} = ?" for name in columns)
-            connection.execute(f"UPDATE runs SET {assignments} WHERE run_id = ?", [*columns.values(), run])  # noqa: S608 - names are ours
-        artifacts = dict(rows.artifacts)
-        for name, media_type in rows.blobs:
-            blob = path.parent / f"{name}.blob"
-            if blob.is_file():
-                artifacts[name] = (media_type, blob.read_bytes())
-        for name, (media_type, data) in artifacts.items():
-            connection.execute(
-                "INSERT INTO artifacts SELECT ?, ?, ?, ? WHERE NOT EXISTS (FROM artifacts WHERE sha256 = ?)",
-                [name, media_type, len(data), data, name],
-            )
+        damaged = not alive and _end(connection, path, unreadable)
         connection.execute("DELETE FROM journals WHERE run_id = ?", [run_id])
-        connection.execute("INSERT INTO journals VALUES (?, ?)", [run_id, size])
+        connection.execute("INSERT INTO journals VALUES (?, ?)", [run_id, start + found.end])
         connection.execute("COMMIT")
         # the commit above is durable, so the other copies may go
-        for name, _ in rows.blobs:
+        for name in blobs:
             (path.parent / f"{name}.blob").unlink(missing_ok=True)
         if not alive:
-            path.unlink(missing_ok=True)
-            path.with_suffix(LOCK).unlink(missing_ok=True)
-            # last: without this row a journal that is still there would be taken in again
+            if damaged or unreadable:
+                aside = path.rename(path.with_suffix(BROKEN))
+                warnings.warn(
+                    f"the journal of run {run_id} is damaged: what can be read is in the store, and it is kept as {aside}", stacklevel=2
+                )
+            for suffix in (SUFFIX, RESERVE, LOCK):
+                path.with_suffix(suffix).unlink(missing_ok=True)
+            # last: it says of a journal that is still there how much of it is in
             connection.execute("DELETE FROM journals WHERE run_id = ?", [run_id])
-        return count
-
-    def _ended(self, connection: duckdb.DuckDBPyConnection, run_id: str) -> bool:
-        return connection.execute("SELECT 1 FROM events WHERE run_id = ? AND event = 'run_finished'", [run_id]).fetchone() is not None
-
-    def _interrupted(self, path: Path) -> None:
-        """End the journal of a process that is gone."""
-        data = path.read_bytes()
-        end = data.rfind(b"\n") + 1
-        os.truncate(path, end)
-        events = [json.loads(line) for line in data[:end].splitlines()]
-        own = [event for event in events if not event.get("inherited")]
-        calls = [event for event in own if event["event"] == "model_called"]
-        costs = [call["cost_usd"] for call in calls if call["cost_usd"] is not None]
-        error = Failure(
-            kind="user",
-            message="the process that made this run was killed",
-            hint="what it had finished is here: workbench runs branch goes on from its last step",
-        )
-        with Journal(path.parent, path.name.removesuffix(SUFFIX)) as journal:
-            journal.write(
-                RunFinished(
-                    status="interrupted",
-                    error=error,
-                    success=None,
-                    steps=sum(event["event"] == "step_finished" for event in own),
-                    tokens=sum(call["usage"]["input_tokens"] + call["usage"]["output_tokens"] for call in calls),
-                    cost_usd=sum(costs) if costs else None,
-                    seconds=_seconds(events),
-                ),
-                durable=True,
-            )
+        return len(events)
 
 
-def _seconds(events: list[dict[str, Any]]) -> float:
-    from datetime import datetime
+def _keep(connection: duckdb.DuckDBPyConnection, folder: Path, events: list[dict[str, Any]]) -> tuple[list[str], int]:
+    """Insert events, all at once or, where one is of a form that no table has, in smaller parts.
 
-    if not events:
-        return 0.0
-    first, last = (datetime.fromisoformat(events[position]["at"]) for position in (0, -1))
-    return (last - first).total_seconds()
+    Returns
+    -------
+    blobs : list of str
+        Artifacts beside the journal that are in the store now.
+    refused : int
+        How many events had no place.
+    """
+    import duckdb
 
-
-def _read(path: Path, offset: int) -> tuple[Rows, int]:
-    """Return the rows of the complete lines beyond ``offset``, and where they end."""
     rows = Rows()
-    with path.open("rb") as file:
-        file.seek(offset)
-        data = file.read()
-    end = data.rfind(b"\n") + 1
-    for line in data[:end].splitlines():
-        rows.add(json.loads(line))
-    return rows, offset + end
+    connection.execute("BEGIN")
+    try:
+        for event in events:
+            rows.add(event)
+        _insert_rows(connection, folder, rows)
+        connection.execute("COMMIT")
+    except (*_FORM, duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError):
+        connection.execute("ROLLBACK")
+    else:
+        return [name for name, _ in rows.blobs], 0
+    if len(events) > 1:
+        parts = [_keep(connection, folder, part) for part in (events[: len(events) // 2], events[len(events) // 2 :])]
+        return [name for blobs, _ in parts for name in blobs], sum(refused for _, refused in parts)
+    rows = Rows()
+    connection.execute("BEGIN")
+    try:
+        # numbers that no column holds, for example: the table of all events has what was recorded
+        rows.add_untyped(events[0])
+        _insert_rows(connection, folder, rows)
+        connection.execute("COMMIT")
+    except (*_FORM, duckdb.DataError, duckdb.IntegrityError):
+        connection.execute("ROLLBACK")
+    return [], 1
+
+
+def _insert_rows(connection: duckdb.DuckDBPyConnection, folder: Path, rows: Rows) -> None:
+    for table, found in rows.inserts.items():
+        _insert(connection, table, found)
+    for run, columns in rows.updates:
+        assignments = ", ".join(f"{name} = ?" for name in columns)
+        connection.execute(f"UPDATE runs SET {assignments} WHERE run_id = ?", [*columns.values(), run])  # noqa: S608 - names are ours
+    artifacts = dict(rows.artifacts)
+    for name, media_type in rows.blobs:
+        blob = folder / f"{name}.blob"
+        if blob.is_file():
+            artifacts[name] = (media_type, blob.read_bytes())
+    for name, (media_type, data) in artifacts.items():
+        connection.execute(
+            "INSERT INTO artifacts SELECT ?, ?, ?, ? WHERE NOT EXISTS (FROM artifacts WHERE sha256 = ?)",
+            [name, media_type, len(data), data, name],
+        )
+
+
+def _end(connection: duckdb.DuckDBPyConnection, journal: Path, unreadable: int) -> bool:
+    """End the run of a process that is gone, where its own end is not in the store, or not all that came before it.
+
+    Returns
+    -------
+    damaged : bool
+        Whether events are missing.
+    """
+    run_id = journal.name.removesuffix(SUFFIX)
+    count, last, seconds, ended = _one(
+        connection,
+        "SELECT count(*), coalesce(max(seq), -1), coalesce(epoch(max(recorded_at) - min(recorded_at)), 0.0),"
+        " coalesce(bool_or(event = 'run_finished'), false) FROM events WHERE run_id = $1",
+        run_id,
+    )
+    missing = last + 1 - count
+    status, kind = _one(connection, "SELECT max(status), max(error_kind) FROM runs WHERE run_id = $1", run_id)
+    over = ended if status is None else status != "running"
+    if over and (kind == "sandbox" or not missing):
+        return bool(missing)
+    used = connection.execute(
+        "SELECT input_tokens + output_tokens::HUGEINT, cost_usd FROM model_calls WHERE run_id = ? AND inherited IS NOT true", [run_id]
+    ).fetchall()
+    costs = [cost for _, cost in used if cost is not None]
+    (steps,) = _one(connection, "SELECT count(*) FROM steps WHERE run_id = $1 AND inherited IS NOT true", run_id)
+    goes_on = "what it had finished is here: workbench runs branch goes on from its last step"
+    reserve = journal.with_suffix(RESERVE)
+    # an end that is there and has not ended the run was of a form that the table of runs does not hold
+    if lost := missing or unreadable or int(ended):
+        error = Failure(
+            kind="sandbox",
+            message=f"{lost} event{'s' if lost > 1 else ''} of this run could not be written, or cannot be read any more",
+            hint=f"the rest is here; the journal is kept as {journal.with_suffix(BROKEN)}",
+        )
+    elif reserve.exists() and reserve.stat().st_size == 0:
+        error = Failure(
+            kind="sandbox", message="the end of this run could not be written", hint=f"make room on the store's disk; {goes_on}"
+        )
+    else:
+        error = Failure(kind="user", message="the process that made this run was killed", hint=goes_on)
+    end = RunFinished(
+        run_id=run_id,
+        seq=last + 1,
+        status="interrupted" if error.kind == "user" else "error",
+        error=error,
+        success=None,
+        steps=steps,
+        tokens=min(sum(tokens for tokens, _ in used), 2**63 - 1),
+        cost_usd=sum(costs) if costs else None,
+        seconds=seconds,
+    )
+    rows = Rows()
+    rows.add(end.model_dump(mode="json"))
+    _insert_rows(connection, journal.parent, rows)
+    return bool(missing)
+
+
+def _one(connection: duckdb.DuckDBPyConnection, query: str, run_id: str) -> tuple[Any, ...]:
+    found = connection.execute(query, [run_id]).fetchone()
+    assert found is not None
+    return found
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any]]) -> None:
@@ -295,7 +360,7 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict[s
         "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index", [table]
     ).fetchall()
     if unknown := {key for row in rows for key in row} - {name for name, _ in columns}:
-        raise StoreError(f"table {table} has no column {', '.join(sorted(unknown))}")
+        raise ValueError(f"table {table} has no column {', '.join(sorted(unknown))}")
     shape = json.dumps([dict(columns)])
     query = f"INSERT INTO {table} SELECT row.* FROM (SELECT unnest(from_json(?, ?)) AS row)"  # noqa: S608 - names are ours
     connection.execute(query, [json.dumps(rows), shape])

@@ -23,8 +23,6 @@ class Rows:
         Media type and content by SHA-256.
     blobs : list of (str, str)
         SHA-256 and media type of artifacts that lie beside the journal.
-    finished : set of str
-        Runs whose last event was seen.
     """
 
     def __init__(self) -> None:
@@ -32,18 +30,38 @@ class Rows:
         self.updates: list[tuple[str, Row]] = []
         self.artifacts: dict[str, tuple[str, bytes]] = {}
         self.blobs: list[tuple[str, str]] = []
-        self.finished: set[str] = set()
 
     def add(self, event: Row) -> None:
-        """Take one event, as JSON gave it."""
+        """Take one event, as JSON gave it.
+
+        Raises
+        ------
+        LookupError, TypeError, ValueError, AttributeError
+            If it has not the form of its kind; nothing of it is taken then.
+        """
+        one = Rows()
+        one._take(event)
+        for table, rows in one.inserts.items():
+            self.inserts.setdefault(table, []).extend(rows)
+        self.updates += one.updates
+        self.artifacts |= one.artifacts
+        self.blobs += one.blobs
+
+    def add_untyped(self, event: Row) -> None:
+        """Take one event into the table of all events only, because it has no place in its own."""
+        fields = {key: value for key, value in event.items() if key not in ("run_id", "seq", "at", "event")}
+        self._insert("events", run_id=event["run_id"], seq=event["seq"], recorded_at=event["at"], event=event["event"], data=fields)
+
+    def _take(self, event: Row) -> None:
         kind = event["event"]
         if kind == "observed":
-            event["observation"]["outputs"] = [self._detach(output) for output in event["observation"]["outputs"]]
-        fields = {key: value for key, value in event.items() if key not in ("run_id", "seq", "at", "event")}
+            outputs = [self._detach(output) for output in event["observation"]["outputs"]]
+            event = {**event, "observation": {**event["observation"], "outputs": outputs}}
         if kind in _OF_A_STEP:
             # journals from before there were branches do not say it
-            fields.setdefault("inherited", False)
-        self._insert("events", run_id=event["run_id"], seq=event["seq"], recorded_at=event["at"], event=kind, data=fields)
+            event = {"inherited": False, **event}
+        self.add_untyped(event)
+        fields = self.inserts["events"][-1]["data"]
         if (handler := _HANDLERS.get(kind)) is not None:
             # handlers take out what has a column of its own
             handler(self, event["run_id"], event["at"], dict(fields))
@@ -133,7 +151,6 @@ class Rows:
         self.updates.append(
             (run_id, {"finished_at": at, **data, **{f"error_{key}": error.get(key) for key in ("kind", "message", "hint")}})
         )
-        self.finished.add(run_id)
 
 
 def _decoded(text: str) -> bytes | None:
