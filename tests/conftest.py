@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from workbench.kernels import environments, walls
 from workbench.kernels.environments import Environment
 
 _NO_WALLS = "NO WALLS"
+_NO_DISK = "NO SMALL DISK"
 REQUIRED = "WORKBENCH_REQUIRE_WALLS"
 """Set where walls are known to stand, as in CI: tests that need them then fail instead of being skipped."""
 
@@ -37,6 +39,40 @@ def _nothing_of_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 def store_path(tmp_path: Path) -> Path:
     """A store of the test's own, the one ``WORKBENCH_STORE`` names."""
     return tmp_path / "runs.duckdb"
+
+
+class SmallDisk:
+    """A file system of its own that is soon full."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._filler = root / "filler"
+
+    def fill(self) -> None:
+        """Leave no byte free."""
+        with self._filler.open("ab", buffering=0) as file, suppress(OSError):
+            while True:
+                try:
+                    file.write(bytes(2**16))
+                except OSError:
+                    # what is left is less than that
+                    file.write(bytes(1))
+
+    def empty(self) -> None:
+        """Make room again."""
+        self._filler.unlink()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A disk of 8 MiB; only root may mount one."""
+    root = tmp_path / "disk"
+    root.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", root], capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"{_NO_DISK}: a tmpfs cannot be mounted: {mounted.stderr.strip()}; remedy: run as root")
+    yield SmallDisk(root)
+    subprocess.run(["umount", "--lazy", root], check=True)
 
 
 @pytest.fixture(scope="session")
@@ -66,9 +102,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say in red what the isolation tests could not try, so that a green run never hides it."""
     skipped = terminalreporter.stats.get("skipped", [])
-    reasons = [report.longrepr[2] for report in skipped if isinstance(report.longrepr, tuple) and _NO_WALLS in report.longrepr[2]]
+    said = [report.longrepr[2] for report in skipped if isinstance(report.longrepr, tuple)]
+    reasons = [reason for reason in said if _NO_WALLS in reason or _NO_DISK in reason]
     if reasons:
-        terminalreporter.section(f"{len(reasons)} tests of the sandbox DID NOT RUN", red=True, bold=True)
+        terminalreporter.section(f"{len(reasons)} tests of the sandbox or of a full disk DID NOT RUN", red=True, bold=True)
         for reason in sorted(set(reasons)):
             terminalreporter.line(f"{reasons.count(reason)} tests: {reason}", red=True)
 

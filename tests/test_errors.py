@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 import pickle
+import sqlite3
+import subprocess
 import typing
 from typing import Any
 
+import duckdb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench import errors
-from workbench.errors import Failure, Kind, WorkbenchError, classify
+from workbench.errors import AgentError, Failure, GraderError, Kind, WorkbenchError, classify
 
 OURS = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, WorkbenchError)]
 
@@ -64,6 +69,66 @@ def test_anybody_elses_is_a_bug_in_the_agent(error: BaseException, message: str)
     failure = classify(error)
     assert (failure.kind, failure.message) == ("agent", message)
     assert "bug" in failure.hint
+
+
+def caused(by: BaseException, error: BaseException) -> BaseException:
+    error.__cause__ = by
+    return error
+
+
+def while_handling(by: BaseException, error: BaseException) -> BaseException:
+    error.__context__ = by
+    return error
+
+
+class TestShortages:
+    FULL = OSError(errno.ENOSPC, "No space left on device")
+
+    @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+    def test_of_the_operating_system_are_the_machines(self, number: int) -> None:
+        failure = classify(OSError(number, os.strerror(number)))
+        assert failure.kind == "sandbox" and os.strerror(number) in failure.message and failure.hint
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            MemoryError(),
+            caused(FULL, ValueError("cannot save")),
+            while_handling(FULL, KeyError("x")),
+            caused(caused(FULL, RuntimeError("inner")), AgentError("outer")),
+            ExceptionGroup("several", [ValueError("x"), ExceptionGroup("inner", [OSError(errno.EMFILE, "x")])]),
+            RuntimeError("can't start new thread"),
+            sqlite3.OperationalError("database or disk is full"),
+            duckdb.IOException('IO Error: Could not write file "x": No space left on device'),
+            duckdb.OutOfMemoryException("Out of Memory Error: failed to allocate data"),
+            subprocess.CalledProcessError(1, "cp", stderr=b"cp: error writing 'x': No space left on device"),
+            caused(FULL, GraderError("the grader's folder cannot be made")),
+        ],
+        ids=lambda each: type(each).__name__,
+    )
+    def test_are_found_wherever_they_came_through(self, error: BaseException) -> None:
+        failure = classify(error)
+        assert failure.kind == "sandbox" and failure.hint
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            ValueError("No space left on device"),
+            FileNotFoundError(errno.ENOENT, "No such file or directory"),
+            PermissionError(errno.EACCES, "out of memory"),
+            RuntimeError("the model said: database or disk is full is what I read"),
+        ],
+    )
+    def test_are_not_found_in_what_somebody_else_says(self, error: BaseException) -> None:
+        assert classify(error).kind == "agent"
+
+    def test_keep_what_our_own_error_advises(self) -> None:
+        assert classify(caused(self.FULL, GraderError("no room", hint="my advice"))).hint == "my advice"
+
+    def test_end_where_causes_go_round_in_a_circle(self) -> None:
+        one, two = ValueError("one"), ValueError("two")
+        one.__cause__, two.__cause__ = two, one
+        assert classify(one).kind == "agent"
 
 
 @given(message=st.text(), hint=st.text(), ours=st.sampled_from([*OURS, None]))

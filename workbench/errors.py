@@ -146,7 +146,6 @@ _SAYINGS = {
     **{os.strerror(number): remedy for number, remedy in _REMEDIES.items() if number != errno.EAGAIN},
     "database or disk is full": _DISK,
     "out of memory": _MEMORY,
-    "can't start new thread": _PROCESSES,
 }
 """The same for errors that carry no number, by what they say."""
 _QUOTING = ("_duckdb", "duckdb", "pyarrow", "sqlite3", "subprocess")
@@ -183,8 +182,9 @@ def _shortage(error: BaseException) -> str | None:
         return _MEMORY
     if isinstance(error, OSError) and error.errno is not None:
         return _REMEDIES.get(error.errno)
-    package = type(error).__module__.partition(".")[0]
-    if not isinstance(error, OSError) and type(error) is not RuntimeError and package not in _QUOTING:
+    if type(error) is RuntimeError and _said(error) == "can't start new thread":
+        return _PROCESSES
+    if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in _QUOTING:
         return None
     said = f"{_said(error)} {getattr(error, 'stderr', None) or ''}".casefold()
     return next((remedy for saying, remedy in _SAYINGS.items() if saying.casefold() in said), None)

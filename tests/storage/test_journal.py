@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import threading
+from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import SmallDisk
 from tests.storage.conftest import Start
 from tests.storage.strategies import any_event
-from workbench.errors import HostError, StoreError
+from tests.storage.test_tables import run_finished
+from workbench.errors import HostError, StoreError, classify
 from workbench.events import EVENT, Noticed
 from workbench.storage import journal as module
-from workbench.storage.journal import Journal, is_alive
+from workbench.storage.journal import Journal, is_alive, read
 
 HOLD = """
 import sys
@@ -107,6 +113,171 @@ class TestLines:
             for event in events:
                 journal.write(event)
         assert [EVENT.validate_json(line) for line in journal.path.read_bytes().split(b"\n")[:-1]] == events
+
+
+class Failing:
+    """A journal's file whose writes fail: the one of a number, after some of its bytes; and what would mend it, too."""
+
+    def __init__(self, file: FileIO, writes: Iterator[int | None], *, mends: bool = True) -> None:
+        self._file, self._writes, self._mends = file, writes, mends
+        self.failed = False
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._file, name)
+
+    def write(self, data: memoryview) -> int:
+        self.failed = False
+        if (taken := next(self._writes, None)) is None:
+            return self._file.write(data)
+        self.failed = True
+        self._file.write(data[:taken])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def truncate(self, size: int) -> int:
+        if self.failed and not self._mends:
+            self.failed = False
+            raise OSError(errno.EIO, "Input/output error")
+        return self._file.truncate(size)
+
+
+def fail(journal: Journal, writes: list[int | None], *, mends: bool = True) -> None:
+    """Let writes of a journal fail: for each in order, after how many bytes, or None where it does not."""
+    journal._file = cast(Any, Failing(cast(FileIO, journal._file), iter(writes), mends=mends))
+
+
+class TestFailures:
+    @pytest.mark.parametrize("mends", [True, False])
+    def test_leave_no_half_line_to_go_on_with(self, tmp_path: Path, mends: bool) -> None:
+        with Journal(tmp_path, "r1") as journal:
+            journal.write(note("a"))
+            fail(journal, [20], mends=mends)
+            with pytest.raises(HostError, match=r"r1\.jsonl cannot be written: No space left on device") as caught:
+                journal.write(note("lost"))
+            journal.write(run_finished(status="error"))
+        assert caught.value.hint and classify(caught.value).kind == "sandbox"
+        assert [(line["seq"], line["event"]) for line in lines(journal.path)] == [(0, "noticed"), (1, "run_finished")]
+
+    def test_leave_no_hole_that_an_agent_can_go_on_behind(self, tmp_path: Path) -> None:
+        with Journal(tmp_path, "r1") as journal:
+            fail(journal, [0])
+            for _ in range(2):
+                with pytest.raises(HostError, match="No space left"):
+                    journal.write(note())
+            assert journal.failure is not None
+        assert lines(journal.path) == []
+
+    def test_of_a_sync_are_told_and_take_no_line_back(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        # a reader may have taken it in already
+        with Journal(tmp_path, "r1") as journal:
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.EIO, "Input/output error")))
+                with pytest.raises(HostError, match="Input/output error"):
+                    journal.write(note("a"), durable=True)
+            journal.write(run_finished(status="error"), durable=True)
+        assert [line["seq"] for line in lines(journal.path)] == [0, 1]
+
+    def test_of_memory_are_the_machines(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        with Journal(tmp_path, "r1") as journal:
+            monkeypatch.setattr(module, "_line", lambda _: (_ for _ in ()).throw(MemoryError))
+            with pytest.raises(HostError, match="no memory is left"):
+                journal.write(note())
+
+    def test_leave_what_is_gone_on_with_when_opened_again(self, tmp_path: Path) -> None:
+        with Journal(tmp_path, "r1") as journal:
+            journal.write(note("a"))
+        with journal.path.open("ab") as file:
+            file.write(b"no event\n" + b'{"run_id":"r1","seq":1,"at":"20')
+        with Journal(tmp_path, "r1") as journal:
+            journal.write(note("b"))
+        found = read(journal.path.read_bytes(), "r1")
+        assert [(event["seq"], event["message"]) for event in found.events] == [(0, "a"), (1, "b")]
+        assert found.unreadable == [b"no event"]
+
+    def test_to_open_say_why(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(FileLock, "acquire", lambda *_, **__: (_ for _ in ()).throw(OSError(errno.EMFILE, "Too many open files")))
+        with pytest.raises(HostError, match=r"r1\.jsonl cannot be made: Too many open files") as caught:
+            Journal(tmp_path, "r1")
+        assert "ulimit -n" in caught.value.hint
+
+    def test_to_open_that_the_user_can_mend_are_the_users(self, tmp_path: Path) -> None:
+        (tmp_path / "journals").write_text("a file")
+        with pytest.raises(StoreError, match=r"r1\.jsonl cannot be made") as caught:
+            Journal(tmp_path / "journals", "r1")
+        assert "--store" in caught.value.hint
+
+    SMALL = """
+import resource, sys
+from pathlib import Path
+from tests.storage.test_journal import note, run_finished
+from workbench.errors import HostError
+from workbench.storage.journal import Journal
+kind, most = sys.argv[2], int(sys.argv[3])
+with Journal(Path(sys.argv[1]), "r1") as journal:
+    resource.setrlimit(getattr(resource, kind), (most, most))
+    written = 0
+    try:
+        while True:
+            journal.write(note("x" * 1000), durable=True)
+            written += 1
+    except HostError as error:
+        print(written, error, flush=True)
+"""
+
+    def test_of_a_limit_on_the_size_of_files(self, tmp_path: Path, start: Start) -> None:
+        other = start(self.SMALL, tmp_path, "RLIMIT_FSIZE", 100_000)
+        written, said = other.hears().split(" ", 1)
+        assert "File too large" in said and "ulimit -f" in said
+        assert other.end() == 0
+        assert 0 < int(written) == len(lines(tmp_path / "r1.jsonl"))
+
+    def test_of_a_full_disk_keep_room_for_the_end(self, small_disk: SmallDisk) -> None:
+        with Journal(small_disk.root, "r1") as journal:
+            journal.write(note("a"), durable=True)
+            name = journal.artifact(b"before")
+            small_disk.fill()
+            with pytest.raises(HostError, match="No space left"):
+                journal.artifact(bytes(2**16))
+            with pytest.raises(HostError, match="No space left"):
+                for _ in range(1000):
+                    journal.write(note("x" * 1000), durable=True)
+            assert lines(journal.path)[-1]["event"] == "noticed"
+            journal.write(run_finished(status="error", answer="y" * 50_000), durable=True)
+        assert lines(journal.path)[-1]["event"] == "run_finished"
+        assert [path.name for path in small_disk.root.glob("*.blob*")] == [f"{name}.blob"]
+        assert not list(small_disk.root.glob("*.partial"))
+
+
+class TestReading:
+    @settings(deadline=None)
+    @given(data=st.binary(max_size=200))
+    def test_survives_anything(self, data: bytes) -> None:
+        found = read(data, "r1")
+        assert found.events == [] and found.end == data.rfind(b"\n") + 1
+        assert b"".join(line + b"\n" for line in found.unreadable) == data[: found.end]
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            b"[" * 100_000,
+            b'{"run_id":"r2","seq":0,"at":"2026-01-01T00:00:00Z","event":"noticed"}',
+            b'{"run_id":"r1","seq":-1,"at":"2026-01-01T00:00:00Z","event":"noticed"}',
+            b'{"run_id":"r1","seq":true,"at":"2026-01-01T00:00:00Z","event":"noticed"}',
+            b'{"run_id":"r1","seq":1e400,"at":"2026-01-01T00:00:00Z","event":"noticed"}',
+            b'{"run_id":"r1","seq":99999999999,"at":"2026-01-01T00:00:00Z","event":"noticed"}',
+            b'{"run_id":"r1","seq":0,"at":"yesterday","event":"noticed"}',
+            b'{"run_id":"r1","seq":0,"at":"2026-01-01T00:00:00Z","event":["noticed"]}',
+        ],
+    )
+    def test_takes_no_event_that_is_none_of_this_run(self, line: bytes) -> None:
+        found = read(line + b"\n", "r1")
+        assert (found.events, found.unreadable, found.next) == ([], [line], 0)
+
+    def test_finds_the_line_that_went_on_with_half_a_line(self) -> None:
+        # as versions before this one wrote it on a full disk
+        whole = [b'{"run_id":"r1","seq":%d,"at":"2026-01-01T00:00:00Z","event":"noticed","message":"\\"run_id"}' % seq for seq in range(3)]
+        found = read(b"\n".join([whole[0], whole[1][:50] + whole[2], b""]), "r1")
+        assert [event["seq"] for event in found.events] == [0, 2]
+        assert found.unreadable == [whole[1][:50]]
 
 
 class TestWriters:

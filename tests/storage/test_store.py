@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
@@ -12,14 +13,18 @@ from typing import Any
 
 import duckdb
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import SmallDisk
 from tests.storage.conftest import Start
+from tests.storage.test_journal import fail
 from tests.storage.test_tables import fresh, keep, run_finished, run_started
-from workbench.errors import StoreError, WorkbenchError
+from workbench.errors import HostError, StoreError, WorkbenchError, classify
 from workbench.events import ActionTaken, Branched, Event, ModelCalled, Noticed, Scored, StepFinished, SubmissionFrozen
 from workbench.messages import Message, Usage
+from workbench.storage.journal import read
 from workbench.storage.store import Store
 
 HERE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -159,6 +164,168 @@ class TestAbsorb:
         assert store.rows("SELECT status FROM runs WHERE run_id = 'good'") == [{"status": "completed"}]
 
 
+class TestDamage:
+    """Journals that could not be written whole, or were damaged later."""
+
+    LOST = ("error", "sandbox")
+
+    def test_ends_the_run_and_keeps_what_is_left(self, store: Store) -> None:
+        with store.journal("r1") as journal:
+            for event in [run_started(), *a_step(1), *a_step(2)]:
+                journal.write(event)
+        whole = journal.path.read_bytes().splitlines(keepends=True)
+        # what versions before this one wrote on a full disk: half a line, gone on with by the next
+        torn = b"".join([*whole[:4], whole[4][:60], *whole[5:]])
+        journal.path.write_bytes(torn)
+        with pytest.warns(UserWarning, match="the journal of run r1 is damaged"):
+            rows = store.rows("SELECT status, error_kind, error_message, error_hint, success, steps FROM runs")
+        assert rows[0]["error_message"] == "1 event of this run could not be written, or cannot be read any more"
+        assert "r1.broken" in rows[0]["error_hint"]
+        assert (rows[0]["status"], rows[0]["error_kind"], rows[0]["success"], rows[0]["steps"]) == (*self.LOST, None, 2)
+        assert [row["seq"] for row in store.rows("SELECT seq FROM events ORDER BY seq")] == [0, 1, 2, 3, 5, 6, 7]
+        assert (left(store), (store.journals / "r1.broken").read_bytes()) == (["r1.broken"], torn)
+        assert store.absorb() == 0
+
+    def test_is_not_hidden_by_an_end_that_says_otherwise(self, store: Store) -> None:
+        with store.journal("r1") as journal:
+            for event in [run_started(), *a_step(1), run_finished(status="completed", success=True)]:
+                journal.write(event)
+        whole = journal.path.read_bytes().splitlines(keepends=True)
+        journal.path.write_bytes(b"".join([*whole[:2], b"\0" * 300 + b"\n", *whole[3:]]))
+        with pytest.warns(UserWarning, match="is damaged"):
+            assert store.rows("SELECT status, error_kind, success FROM runs") == [
+                {"status": "error", "error_kind": "sandbox", "success": None}
+            ]
+        # the same journal, come back because the process that took it in was killed before it could move it
+        (store.journals / "r1.broken").rename(journal.path)
+        before = count(store)
+        store.absorb()
+        assert count(store) == before
+
+    def test_that_adds_lines_and_takes_none_costs_nothing(self, store: Store) -> None:
+        with store.journal("r1") as journal:
+            for event in [run_started(), *a_step(1), run_finished()]:
+                journal.write(event)
+        whole = journal.path.read_bytes().splitlines(keepends=True)
+        journal.path.write_bytes(b"".join([*whole[:2], b"no event\n", *whole[2:]]))
+        with pytest.warns(UserWarning, match="is damaged"):
+            assert store.rows("SELECT status FROM runs") == [{"status": "completed"}]
+        assert count(store) == 5
+
+    def test_of_a_run_that_a_reader_saw_does_not_leave_it_running(self, store: Store) -> None:
+        with store.journal("r1") as journal:
+            for event in [run_started(), *a_step(1)]:
+                journal.write(event)
+            assert store.rows("SELECT status FROM runs") == [{"status": "running"}]
+            for event in a_step(2):
+                journal.write(event)
+        whole = journal.path.read_bytes().splitlines(keepends=True)
+        journal.path.write_bytes(b"".join([*whole[:-1], b"garbage\n"]))
+        with pytest.warns(UserWarning, match="is damaged"):
+            assert store.rows("SELECT status, error_kind FROM runs") == [{"status": "error", "error_kind": "sandbox"}]
+
+    def test_by_a_power_cut_after_a_reader_saw_more_does_not_leave_it_running(self, store: Store) -> None:
+        with store.journal("r1") as journal:
+            for event in [run_started(), *a_step(1), *a_step(2)]:
+                journal.write(event)
+            assert count(store) == 7
+        # what had not been forced to disk is gone
+        os.truncate(journal.path, journal.path.stat().st_size // 2)
+        assert store.rows("SELECT status, steps FROM runs") == [{"status": "interrupted", "steps": 2}]
+        assert [row["seq"] for row in store.rows("SELECT seq FROM events ORDER BY seq")] == list(range(8))
+        assert left(store) == []
+
+    def test_of_numbers_no_column_holds_keeps_the_rest_of_the_run(self, store: Store) -> None:
+        with store.journal("r1") as journal:
+            for event in [run_started(), *a_step(1), called(2, tokens=10**30), *a_step(3), run_finished(steps=3)]:
+                journal.write(event)
+        with pytest.warns(UserWarning, match="is damaged"):
+            assert store.rows("SELECT status, steps FROM runs") == [{"status": "completed", "steps": 3}]
+        assert (count(store), count(store, "steps"), count(store, "model_calls")) == (9, 2, 2)
+
+    def test_of_an_end_no_column_holds_does_not_leave_it_running(self, store: Store) -> None:
+        with store.journal("r1") as journal:
+            journal.write(run_started())
+            journal.write(run_finished(tokens=10**30))
+        with pytest.warns(UserWarning, match="is damaged"):
+            assert store.rows("SELECT status, error_kind FROM runs") == [{"status": "error", "error_kind": "sandbox"}]
+
+    def test_of_a_field_from_the_future_costs_a_row_and_no_run(self, store: Store) -> None:
+        with store.journal("r1") as journal:
+            for event in [run_started(), *a_step(1), run_finished()]:
+                journal.write(event)
+        journal.path.write_bytes(journal.path.read_bytes().replace(b'"source":', b'"colour":"red","source":'))
+        with pytest.warns(UserWarning, match="is damaged"):
+            assert (count(store), count(store, "actions"), count(store, "steps")) == (5, 0, 1)
+
+
+class TestFull:
+    def test_disk_ends_the_run_as_an_error_of_the_machine_once_there_is_room(self, small_disk: SmallDisk) -> None:
+        store = Store(small_disk.root / "runs.duckdb")
+        with store.journal("r1") as journal:
+            for event in [run_started(), *a_step(1)]:
+                journal.write(event, durable=True)
+            assert count(store) == 4
+            small_disk.fill()
+            with pytest.raises(HostError, match="No space left"):
+                for step in range(2, 1000):
+                    for event in a_step(step):
+                        journal.write(event)
+            # more than was kept free for the end
+            with pytest.raises(HostError, match="No space left"):
+                journal.write(run_finished(status="error", answer="y" * 2**20))
+        small_disk.fill()
+        with pytest.raises(HostError, match=r"cannot be read or written: .*No space left") as caught:
+            store.absorb()
+        assert "nothing is lost" in caught.value.hint and classify(caught.value).kind == "sandbox"
+        whole = read(journal.path.read_bytes(), "r1")
+        assert whole.unreadable == []
+        small_disk.empty()
+        assert store.rows("SELECT status, error_kind, error_message FROM runs") == [
+            {"status": "error", "error_kind": "sandbox", "error_message": "the end of this run could not be written"}
+        ]
+        assert [row["seq"] for row in store.rows("SELECT seq FROM events ORDER BY seq")] == list(range(whole.next + 1))
+        assert left(store) == []
+
+    def test_disk_is_told_where_a_store_is_first_made(self, small_disk: SmallDisk) -> None:
+        small_disk.fill()
+        with pytest.raises(HostError, match="No space left"):
+            Store(small_disk.root / "runs.duckdb").absorb()
+        small_disk.empty()
+        assert Store(small_disk.root / "runs.duckdb").absorb() == 0
+
+    def test_memory_is_told(self, store: Store) -> None:
+        with pytest.raises(StoreError) as caught:
+            store.rows("SET memory_limit = '5MB'; SELECT list(range) FROM range(10000000)")
+        assert classify(caught.value).kind == "sandbox"
+
+    NO_FILES = """
+import resource, sys
+from workbench.errors import HostError
+from workbench.storage.store import Store
+store = Store(sys.argv[1])
+store.absorb()
+with store.journal("r1"):
+    pass
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+try:
+    store.absorb()
+except HostError as error:
+    print(error, flush=True)
+"""
+
+    def test_table_of_open_files_is_told_and_loses_nothing(self, store: Store, start: Start) -> None:
+        other = start(self.NO_FILES, store.path)
+        assert "Too many open files" in (said := other.hears()) and "ulimit -n" in said
+        assert other.end() == 0
+        assert "r1.jsonl" in left(store)
+
+    def test_folder_that_nobody_may_write_is_the_users(self, tmp_path: Path) -> None:
+        (tmp_path / "runs.duckdb.journals").write_text("in the way")
+        with pytest.raises(StoreError):
+            Store(tmp_path / "runs.duckdb").journal("r1")
+
+
 TEMPLATE = "run-000000"
 
 
@@ -205,6 +372,67 @@ class TestKilled:
             assert last["tokens"] == 10 * len(calls)
             assert last["cost_usd"] == (0.25 * len(calls) if calls else None)
             assert last["seconds"] == max(len(expected) - 1, 0)
+
+    @pytest.mark.filterwarnings("ignore:the journal of run")
+    @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+    @given(data=st.data(), garbage=st.binary(min_size=1, max_size=200))
+    def test_and_damaged_anywhere_keeps_every_line_that_is_whole(
+        self, shared: Store, written: bytes, data: st.DataObject, garbage: bytes
+    ) -> None:
+        run = f"run-{next(fresh):06}"
+        whole = written.replace(TEMPLATE.encode(), run.encode())
+        at = data.draw(st.integers(0, len(whole)), label="garbage at")
+        cut = data.draw(st.integers(at, len(whole)), label="cut")
+        damaged = whole[:at] + garbage + whole[at:cut]
+        shared.journals.mkdir(exist_ok=True)
+        path = shared.journals / f"{run}.jsonl"
+        # a reader may have been there before, and taken in what was whole then
+        if data.draw(st.booleans(), label="seen before"):
+            path.write_bytes(whole[:at])
+            with FileLock(path.with_suffix(".lock")):
+                shared.absorb()
+        path.write_bytes(damaged)
+        found = shared.rows("SELECT seq, event, data FROM events WHERE run_id = ? ORDER BY seq", [run])
+        kept = {line for line in damaged.split(b"\n")[:-1] if line in whole.split(b"\n")}
+        expected = {(event["seq"], event["event"]) for event in map(json.loads, kept)}
+        assert expected <= {(row["seq"], row["event"]) for row in found}
+        for row in shared.rows("SELECT status, success FROM runs WHERE run_id = ?", [run]):
+            complete = len(expected) == len(whole.split(b"\n")) - 1
+            assert row["status"] == "completed" if complete else (row["status"] in ("error", "interrupted") and row["success"] is None)
+        assert not path.exists()
+        assert shared.absorb() == 0
+        assert shared.rows("SELECT seq, event, data FROM events WHERE run_id = ? ORDER BY seq", [run]) == found
+
+    @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+    @given(data=st.data())
+    def test_or_not_whose_writes_fail_keeps_what_was_written_and_says_so(self, shared: Store, data: st.DataObject) -> None:
+        run = f"run-{next(fresh):06}"
+        events = [
+            run_started(),
+            *a_step(1),
+            *a_step(2),
+            Scored(metrics=[], success=True, invalid=None, grader_hash="h", details={}, seconds=0),
+        ]
+        failing = data.draw(st.lists(st.none() | st.integers(0, 400), max_size=len(events) + 1), label="writes")
+        looks = data.draw(st.sets(st.integers(0, len(events))), label="a reader looks after")
+        kept: list[Event] = []
+        with shared.journal(run) as journal:
+            fail(journal, failing, mends=data.draw(st.booleans(), label="can be mended"))
+            with suppress(HostError):
+                for number, event in enumerate(events):
+                    journal.write(event)
+                    kept.append(event)
+                    if number in looks:
+                        shared.absorb()
+            with suppress(HostError):
+                journal.write(run_finished(status="error" if journal.failure else "completed"))
+        seen = shared.rows("SELECT seq, event FROM events WHERE run_id = ? ORDER BY seq", [run])
+        assert [row["event"] for row in seen] == [*(event.event for event in kept), "run_finished"]
+        assert [row["seq"] for row in seen] == list(range(len(seen)))
+        failed = any(each is not None for each in failing[: len(events) + 1])
+        for row in shared.rows("SELECT status FROM runs WHERE run_id = ?", [run]):
+            assert row["status"] == ("error" if failed else "completed")
+        assert shared.absorb() == 0
 
     RUN = """
 import sys

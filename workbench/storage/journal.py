@@ -115,7 +115,7 @@ class Journal:
                 os.fsync(self._file.fileno())
         except (OSError, MemoryError) as error:
             self.failure = HostError(
-                f"the journal {self.path} cannot be written: {getattr(error, 'strerror', None) or error or type(error).__name__}",
+                f"the journal {self.path} cannot be written: {getattr(error, 'strerror', None) or str(error) or 'no memory is left'}",
                 hint=shortage(error) or "see that the folder is there and can be written to",
             )
             raise self.failure from error

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
 
 from workbench import paths
 from workbench.errors import Failure, HostError, StoreError, shortage
@@ -103,7 +103,7 @@ class Store:
         import duckdb
 
         self.absorb()
-        with self._connect(read_only=True) as connection:
+        with self._told(), self._connect(read_only=True) as connection:
             try:
                 answer = connection.execute(query, parameters)
                 if answer is None:
@@ -140,6 +140,10 @@ class Store:
         HostError
             If this machine has no room for it. Nothing is lost then: the journals wait.
         """
+        with self._told():
+            return self._absorb()
+
+    def _absorb(self) -> int:
         if self._migrated and not self._pending() and self.path.exists():
             return 0
         with self._connect(read_only=False) as connection:
@@ -154,9 +158,16 @@ class Store:
     def _connect(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         import duckdb
 
-        @retry(retry=retry_if_exception_type(duckdb.IOException), wait=wait_random(0.01, 0.05), stop=stop_after_delay(5), reraise=True)
+        @retry(retry=retry_if_exception(_may_pass), wait=wait_random(0.01, 0.05), stop=stop_after_delay(5), reraise=True)
         def connect() -> duckdb.DuckDBPyConnection:
-            return duckdb.connect(str(self.path), read_only=read_only, config={"autoinstall_known_extensions": "false"})
+            fresh = not self.path.exists()
+            try:
+                return duckdb.connect(str(self.path), read_only=read_only, config={"autoinstall_known_extensions": "false"})
+            except duckdb.Error:
+                if fresh:
+                    # half a file, which nobody could open again
+                    self.path.unlink(missing_ok=True)
+                raise
 
         lock = FileLock(self.path.with_name(self.path.name + ".lock"))
         try:
@@ -175,6 +186,14 @@ class Store:
             raise StoreError(
                 f"the store {self.path} has been busy for {_WAIT_SECONDS} s", hint="a long query may be running; try again"
             ) from None
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say of what the database or the operating system refuses which store it is, and what to do."""
+        import duckdb
+
+        try:
+            yield
         except (duckdb.Error, OSError, MemoryError) as error:
             said = f"the store {self.path} cannot be read or written: {error}"
             if remedy := shortage(error):
@@ -346,6 +365,13 @@ def _end(connection: duckdb.DuckDBPyConnection, journal: Path, unreadable: int) 
     rows.add(end.model_dump(mode="json"))
     _insert_rows(connection, journal.parent, rows)
     return bool(missing)
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Say whether the file may be opened a moment later: another process has it, and this machine lacks nothing."""
+    import duckdb
+
+    return isinstance(error, duckdb.IOException) and shortage(error) is None
 
 
 def _one(connection: duckdb.DuckDBPyConnection, query: str, run_id: str) -> tuple[Any, ...]:
