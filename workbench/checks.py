@@ -7,7 +7,6 @@ import hashlib
 import json
 import math
 import secrets
-import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -18,7 +17,7 @@ from typing import Any
 from workbench import runner
 from workbench.errors import classify
 from workbench.events import Event, MetricValue, Observed, SubmissionFrozen
-from workbench.kernels import runtime
+from workbench.kernels import runtime, trees
 from workbench.kernels.environments import Environment
 from workbench.models.resolve import resolve_judge
 from workbench.models.scripted import ALONE, OF_PROGRAMS, Scripted
@@ -338,7 +337,8 @@ def alike(metric: Metric, values: list[float | None]) -> bool:
 
 
 def _digests(root: Path) -> dict[str, Path]:
-    files = (path for path in root.rglob("*") if path.is_file() and not path.is_symlink() and path.stat().st_size >= _SMALLEST)
+    paths = (root.joinpath(*folder.parts, entry.name) for folder in trees.walk(root) for entry in folder.entries)
+    files = (path for path in paths if path.is_file() and not path.is_symlink() and path.stat().st_size >= _SMALLEST)
     return {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in files}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +10,7 @@ from typing import Any, Self, TypedDict, Unpack
 
 from workbench import background
 from workbench.errors import UsageError
-from workbench.kernels import environments, pool
+from workbench.kernels import environments, pool, runtime
 from workbench.kernels.contract import Branched
 from workbench.kernels.environments import Environment
 from workbench.kernels.exchange import MOST
@@ -114,7 +113,7 @@ class LiveKernel:
         """Kill the kernel and all it started; a workspace that was made for it goes too. Safe to call twice."""
         background.wait(self._session.close())
         if self._fresh:
-            shutil.rmtree(self.workspace, ignore_errors=True)
+            runtime.remove(self.workspace)
 
 
 def kernel(environment: str | Environment = "python-ds", **options: Unpack[Options]) -> LiveKernel:

@@ -20,6 +20,7 @@ from tests.loopback import Loopback, RateLimit, Say, ServerError, SlowFirstByte
 from tests.made import SOLVED, TASK, make_task, playing
 from workbench import paths, planning, runner
 from workbench.errors import TaskError, UsageError, WorkbenchError
+from workbench.kernels import runtime
 
 pytestmark = pytest.mark.walls
 
@@ -298,3 +299,24 @@ def test_a_listener_that_fails_does_not_end_the_run(task, store_path):
     with pytest.warns(UserWarning, match="hears no more: BrokenPipeError"):
         result = wb.run(task, model="oracle", store=store_path, on_event=broken)
     assert result.success
+
+
+DEEP = """Deep.
+```python
+import os
+here = os.getcwd()
+for _ in range(3000):
+    os.mkdir("deep")
+    os.chdir("deep")
+os.chdir(here)
+os.mkfifo("pipe")
+os.mkdir("closed", 0)
+```"""
+DIES = "Out.\n```python\nos._exit(1)\n```"
+
+
+def test_folders_however_deep_end_no_run_and_are_removed(task, store_path):
+    # after the kernel's death the workspace as it is then is copied, as far as it can be
+    result = wb.run(task, model=playing(DEEP, DIES, SOLVED, "<done/>"), store=store_path)
+    assert (result.status, result.error, result.success) == ("completed", None, True)
+    assert not list(runtime.mine().glob("[orw]-*"))

@@ -5,17 +5,19 @@ from __future__ import annotations
 import io
 import os
 import string
+import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.errors import SandboxError
-from workbench.kernels import archive
+from workbench.kernels import archive, runtime, trees
 
+from .test_trees import nest
 from .tools import memory_growth
 
 names = st.text(string.ascii_letters + "é .-\n", min_size=1, max_size=12).filter(lambda name: name not in (".", ".."))
@@ -36,6 +38,7 @@ def contents(folder: Path) -> dict[str, bytes | str | None]:
     }
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.lists(names, min_size=1, max_size=3).map(tuple), st.binary(max_size=100), max_size=8))
 def test_what_goes_in_comes_out(files: dict[tuple[str, ...], bytes]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -196,3 +199,36 @@ def test_very_many_names_take_no_memory(workspace: Path) -> None:
     with memory_growth() as growth:
         archive.unpack(io.BytesIO(one * 20_000), workspace, most=2**40)
     assert growth.bytes < 10 * 2**20
+
+
+def test_folders_deeper_than_a_path_may_be_long_are_left_behind_and_cost_nothing_else(tmp_path: Path) -> None:
+    root, back = tmp_path / "root", tmp_path / "back"
+    for folder in (root, back):
+        folder.mkdir()
+    nest(root)
+    (root / "kept").write_text("kept")
+    try:
+        packed = io.BytesIO()
+        archive.pack(root, packed)
+        # GNU tar, which packs in a sandbox, takes all of it
+        whole = subprocess.run(["tar", "-c", "-C", root, "."], capture_output=True, check=True).stdout
+        for data in (packed.getvalue(), whole):
+            archive.unpack(io.BytesIO(data), back, most=2**30)
+            assert (back / "kept").read_text() == "kept"
+            assert max(len(folder.parts) for folder in trees.walk(back)) > 500
+    finally:
+        for folder in (root, back):
+            runtime.remove(folder)
+
+
+def test_a_link_to_a_file_that_was_left_behind_costs_nothing_else(workspace: Path) -> None:
+    long = "/".join(["x" * 200] * 30)
+    file, link, other = tarfile.TarInfo(f"{long}/file"), tarfile.TarInfo("link"), tarfile.TarInfo("other")
+    link.type, link.linkname = tarfile.LNKTYPE, file.name
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for member in (file, link, other):
+            tar.addfile(member)
+    packed.seek(0)
+    archive.unpack(packed, workspace, most=2**20)
+    assert [path.name for path in workspace.iterdir()] == ["other"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import shutil
 import statistics
 import time
 from collections.abc import AsyncIterator, Callable
@@ -63,7 +62,7 @@ async def _kernel(environment: Environment, policy: Policy | None = None) -> Asy
         async with KernelSession(environment, workspace, policy=policy) as session:
             yield session
     finally:
-        await asyncio.to_thread(shutil.rmtree, workspace, True)
+        await asyncio.to_thread(runtime.remove, workspace)
 
 
 async def _run(kernel: KernelSession | StockKernel, code: str) -> None:
@@ -163,7 +162,7 @@ async def _branches(environment: Environment, rounds: int) -> list[Comparison]:
             if branch.branched.by != "fork":
                 raise SandboxError(f"a benchmark's branch was not forked: {branch.branched.reason}")
             branches.append(branch)
-            stack.callback(shutil.rmtree, branch.workspace, True)
+            stack.callback(runtime.remove, branch.workspace)
             stack.push_async_callback(branch.close)
         together = _share(session) + sum(sum(p.memory_full_info().pss for p in b.provisioner.processes()) / 2**20 for b in branches)
     replays = []

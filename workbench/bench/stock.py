@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import shutil
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -71,4 +70,4 @@ async def stock_kernel(environment: Environment) -> AsyncIterator[StockKernel]:
     finally:
         client.stop_channels()
         await manager.shutdown_kernel(now=True)
-        await asyncio.to_thread(shutil.rmtree, folder, True)
+        await asyncio.to_thread(runtime.remove, folder)

@@ -12,15 +12,20 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from workbench.errors import SandboxError, UsageError
-from workbench.kernels import files
+from workbench.kernels import files, runtime, trees
 
 _SMALLEST = 4096
 """What even an empty file takes on disk."""
 _CHUNK = 2**20
+_LONGEST = 4096
+"""Bytes of a path with its end, as Linux counts them."""
 
 
 def pack(folder: Path, into: IO[bytes]) -> None:
-    """Write everything in ``folder`` to ``into``; links stay links, pipes and devices are left out."""
+    """Write everything in ``folder`` to ``into``; links stay links, pipes and devices are left out.
+
+    What vanishes meanwhile is left out too, and what lies so deep that its path is longer than the system takes.
+    """
 
     def member(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
         info.uid = info.gid = 0
@@ -28,14 +33,26 @@ def pack(folder: Path, into: IO[bytes]) -> None:
         return info if info.isfile() or info.isdir() or info.issym() or info.islnk() else None
 
     with tarfile.open(fileobj=into, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-        tar.add(folder, ".", filter=member)
+        tar.add(folder, ".", recursive=False, filter=member)
+        for inner in trees.walk(folder):
+            for name in sorted(entry.name for entry in inner.entries):
+                path = folder.joinpath(*inner.parts, name)
+                if _fits(path):
+                    with contextlib.suppress(FileNotFoundError):
+                        tar.add(path, "/".join([".", *inner.parts, name]), recursive=False, filter=member)
+
+
+def _fits(path: Path) -> bool:
+    """Say whether the system takes a path of this length."""
+    return len(os.fsencode(path)) < _LONGEST
 
 
 def unpack(archive: IO[bytes], folder: Path, *, most: int) -> None:
     """Replace what is in ``folder`` by what is in ``archive``, which a sandbox wrote and may be hostile.
 
-    Only files and folders are taken, and links that stay below ``folder``; modes are plain. Nothing is written outside
-    ``folder``, and nothing in it changes unless all could be taken.
+    Only files and folders are taken, and links that stay below ``folder``; modes are plain. What lies so deep that its
+    path is longer than the system takes is left out. Nothing is written outside ``folder``, and nothing in it changes
+    unless all else could be taken.
 
     Parameters
     ----------
@@ -59,24 +76,27 @@ def unpack(archive: IO[bytes], folder: Path, *, most: int) -> None:
                 if room < 0:
                     raise SandboxError(f"the sandbox's workspace holds more than {most} bytes", hint="raise the limit of the workspace")
                 path = fresh.joinpath(*_parts(member.name))
+                if not _fits(path):
+                    continue
                 if member.isdir():
-                    path.mkdir(parents=True, exist_ok=True)
+                    _make(path)
                 elif member.isfile():
                     _write(tar, member, path)
                 elif member.islnk():
-                    _copy(fresh.joinpath(*_parts(member.linkname)), path)
+                    if _fits(first := fresh.joinpath(*_parts(member.linkname))):
+                        _copy(first, path)
                 elif member.issym():
                     links.append((path, member.linkname))
         # last, so that nothing above was written through one
         for path, target in links:
             if _stays(path.relative_to(fresh), target):
-                path.parent.mkdir(parents=True, exist_ok=True)
+                _make(path.parent)
                 path.symlink_to(target)
         _replace(folder, fresh)
     except (tarfile.TarError, OSError, ValueError) as error:
         raise SandboxError(f"the sandbox's workspace cannot be taken over: {type(error).__name__}: {error}"[:400]) from None
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+        runtime.remove(fresh)
 
 
 def _parts(name: str) -> tuple[str, ...]:
@@ -86,8 +106,18 @@ def _parts(name: str) -> tuple[str, ...]:
         raise SandboxError(f"the sandbox's workspace has a file that leads elsewhere: {name[:200]!r}") from None
 
 
+def _make(folder: Path) -> None:
+    """Make a folder and those above it, however many they are."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for each in reversed(missing):
+        each.mkdir()
+
+
 def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make(path.parent)
     source = tar.extractfile(member)
     assert source is not None
     path.unlink(missing_ok=True)
@@ -97,7 +127,7 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
 
 
 def _copy(source: Path, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make(path.parent)
     os.link(source, path, follow_symlinks=False)
 
 
@@ -122,7 +152,7 @@ def _stays(path: Path, target: str) -> bool:
 def _replace(folder: Path, fresh: Path) -> None:
     for old in list(folder.iterdir()):
         if old.is_dir() and not old.is_symlink():
-            shutil.rmtree(old)
+            runtime.remove(old)
         else:
             old.unlink()
     for new in list(fresh.iterdir()):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shutil
 import socket
 
 from pydantic import BaseModel
@@ -55,7 +54,7 @@ async def check(environment: Environment) -> WallCheck:
                 walls, missing = kernel.walls, kernel.missing
     finally:
         for folder in (scratch, workspace):
-            shutil.rmtree(folder, ignore_errors=True)
+            runtime.remove(folder)
     said = "".join(output.text for output in observation.outputs if output.kind == "stdout")
     try:
         answers = json.loads(said)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 from workbench.errors import SandboxError, UsageError
+from workbench.kernels import trees
 
 NOTE = "lent.json"
 """Name of the note in the kernel's folder."""
@@ -70,10 +70,8 @@ def give(folders: list[Path], uid: int, gid: int | None = None) -> None:
     group = uid if gid is None else gid
     for folder in folders:
         os.chown(folder, uid, group)
-        try:
-            for _, names, files, descriptor in os.fwalk(folder):
-                for name in names + files:
-                    os.chown(name, uid, group, dir_fd=descriptor, follow_symlinks=False)
-        except RecursionError:
-            # deeper than Python can go
-            subprocess.run(["chown", "-hR", f"{uid}:{group}", "--", folder], capture_output=True, check=False)
+        for inner in trees.walk(folder):
+            for entry in inner.entries:
+                # one that is gone by now needs no owner
+                with contextlib.suppress(FileNotFoundError):
+                    os.chown(entry.name, uid, group, dir_fd=inner.handle, follow_symlinks=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import shutil
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
 from types import TracebackType
@@ -115,7 +114,7 @@ class Pool:
         try:
             await session.start()
         except BaseException:
-            await asyncio.to_thread(shutil.rmtree, workspace, True)
+            await asyncio.to_thread(runtime.remove, workspace)
             raise
         return session
 
@@ -160,4 +159,4 @@ class Pool:
 
 async def _discard(session: KernelSession) -> None:
     await session.close()
-    await asyncio.to_thread(shutil.rmtree, session.workspace, True)
+    await asyncio.to_thread(runtime.remove, session.workspace)

@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from workbench.errors import SandboxError
-from workbench.kernels import runtime
+from workbench.kernels import runtime, trees
 from workbench.kernels.cgroups import Cgroup
 from workbench.kernels.limits import Limits
 from workbench.kernels.walls import Enclosure
@@ -28,7 +28,6 @@ _TAIL = 16 * 1024
 _WATCH_SECONDS = 0.5
 _GLANCE_SECONDS = 0.3
 _REPORT_SECONDS = 30.0
-_SMALLEST = 4096
 
 
 @functools.cache
@@ -112,7 +111,7 @@ class SandboxedProcess(ABC):
 
     async def _make_cgroup(self) -> None:
         if self._watched:
-            used = sum([await asyncio.to_thread(folder_size, folder, self._disk_limit) for folder in self._watched])
+            used = sum([await asyncio.to_thread(trees.size, folder, self._disk_limit) for folder in self._watched])
             self._disk_limit = max(self._disk_limit, used + self._limits.workspace_bytes // 8)
         self._cgroup = Cgroup.create(f"workbench-{runtime.mine().name}-{secrets.token_hex(4)}", self._limits)
         if self._cgroup is not None:
@@ -126,7 +125,7 @@ class SandboxedProcess(ABC):
 
     def _disk_used(self) -> int:
         enough = self._disk_limit
-        used = sum(folder_size(folder, enough) for folder in self._watched)
+        used = sum(trees.size(folder, enough) for folder in self._watched)
         pids = self._cgroup.members() if self._cgroup is not None else [process.pid for process in self._glance()]
         return used + unlinked_size(pids, self._watched[0].stat().st_dev)
 
@@ -365,20 +364,6 @@ def tree_memory(processes: Sequence[psutil.Process], enough: int) -> int:
             except psutil.AccessDenied:
                 proportional += process.memory_info().rss
     return proportional
-
-
-def folder_size(root: Path, enough: int) -> int:
-    """Return the bytes of all files below ``root``; stops counting once beyond ``enough``. Follows no links."""
-    total, waiting = 0, [str(root)]
-    while waiting and total <= enough:
-        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                with contextlib.suppress(OSError):
-                    # an empty file takes room too, and a folder of many more still
-                    total += max(entry.stat(follow_symlinks=False).st_blocks * 512, _SMALLEST)
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-    return total
 
 
 def unlinked_size(pids: Sequence[int], device: int) -> int:

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from workbench.kernels import runtime
+from workbench.kernels import runtime, trees
 from workbench.kernels.contract import Divergence
 from workbench.kernels.exchange import Encoded, decode, encode
-from workbench.kernels.process import folder_size
 from workbench.observation import Observation
 
 MOST_KEPT = 64 * 2**20
@@ -103,7 +102,7 @@ class Origin:
     Attributes
     ----------
     folder : Path or None
-        None where the files were too many to keep.
+        None where the files were too many to keep, or cannot be copied.
     """
 
     folder: Path | None
@@ -112,11 +111,18 @@ class Origin:
 
     @classmethod
     def keep(cls, workspace: Path, name: str) -> Origin:
-        """Copy ``workspace`` into a private folder called ``name``, unless it is too large."""
-        if folder_size(workspace, MOST_KEPT) > MOST_KEPT:
+        """Copy ``workspace`` into a private folder called ``name``, where that can be done.
+
+        An agent decides what is in there: pipes, files closed to everybody, folders deeper than a path may be long.
+        """
+        if trees.size(workspace, MOST_KEPT) > MOST_KEPT:
             return cls(None)
         folder = runtime.folder(name)
-        shutil.copytree(workspace, folder, symlinks=True, dirs_exist_ok=True)
+        try:
+            shutil.copytree(workspace, folder, symlinks=True, dirs_exist_ok=True)
+        except (OSError, RecursionError):
+            runtime.remove(folder)
+            return cls(None)
         return cls(folder)
 
     def share(self) -> Origin:
@@ -135,4 +141,4 @@ class Origin:
         with self._lock:
             self._users -= 1
             if self._users == 0 and self.folder is not None:
-                shutil.rmtree(self.folder, ignore_errors=True)
+                runtime.remove(self.folder)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -294,7 +293,7 @@ class KernelSession(Kernel):
                 branch._origin = self._origin.share() if self._origin is not None else None
                 branch._actions = list(self._actions)
         except BaseException:
-            await asyncio.to_thread(shutil.rmtree, workspace, True)
+            await asyncio.to_thread(runtime.remove, workspace)
             raise
         branch.branched.seconds = time.monotonic() - started
         return branch
@@ -305,8 +304,8 @@ class KernelSession(Kernel):
         if self._origin is not None:
             if self._origin.folder is None:
                 raise SandboxError(
-                    f"no branch can be made: {branch.branched.reason}, and the workspace had more than {MOST_KEPT} bytes to begin with,"
-                    " too much to keep for a replay"
+                    f"no branch can be made: {branch.branched.reason}, and what the workspace had to begin with could not be kept for a"
+                    f" replay: it was more than {MOST_KEPT} bytes, or cannot be copied"
                 )
             await asyncio.to_thread(self._origin.lay_out, branch.workspace)
         await branch.start()

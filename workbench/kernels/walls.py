@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from workbench.errors import SandboxError
+from workbench.kernels import trees
 from workbench.kernels.environments import Environment
 from workbench.kernels.limits import Limits
 from workbench.kernels.view import ETC, INSIDE, PROGRAMS, SYSTEM, Mount, Sight, View, inside_environ, masked, sight
@@ -278,6 +279,9 @@ def rlimits(limits: Limits) -> dict[str, int]:
 
 def let_read(root: Path) -> None:
     """Let the sandbox's own user read ``root``, whatever the user's umask made of it; the folder above keeps others out."""
-    for path in [root, *root.rglob("*")]:
-        if not path.is_symlink():
-            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
+    root.chmod(root.stat().st_mode | 0o555)
+    for folder in trees.walk(root):
+        for entry in folder.entries:
+            if not entry.is_symlink():
+                more = 0o555 if entry.is_dir() else 0o444
+                os.chmod(entry.name, entry.stat().st_mode | more, dir_fd=folder.handle)

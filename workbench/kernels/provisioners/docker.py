@@ -15,7 +15,7 @@ import psutil
 from traitlets import Unicode
 
 from workbench.errors import SandboxError, UsageError
-from workbench.kernels import docker_engine, docker_walls, files, images, lending, runtime, walls
+from workbench.kernels import docker_engine, docker_walls, files, images, lending, runtime, trees, walls
 from workbench.kernels.allowlist import Allowlist
 from workbench.kernels.bridge import Bridge, Exit, words
 from workbench.kernels.containers import STDOUT, Container, Program
@@ -25,7 +25,7 @@ from workbench.kernels.docker_workspace import ContainerWorkspace
 from workbench.kernels.environments import Environment
 from workbench.kernels.files import Entry
 from workbench.kernels.network import Gate, proxy_environ
-from workbench.kernels.process import folder_size, unlinked_size
+from workbench.kernels.process import unlinked_size
 from workbench.kernels.provisioners.base import INSIDE_FILE, SandboxProvisioner
 from workbench.kernels.view import CONNECTION, PROGRAMS, WORKSPACE, Mount, inside_environ
 
@@ -278,7 +278,7 @@ class DockerProvisioner(SandboxProvisioner):
 
     def _used(self, folders: list[Path], enough: int) -> int:
         assert self._container is not None
-        used = sum(folder_size(folder, enough) for folder in folders)
+        used = sum(trees.size(folder, enough) for folder in folders)
         # whoever removes the workspace itself has nothing left to count
         with contextlib.suppress(FileNotFoundError):
             used += unlinked_size(self._container.processes(), self.workspace.stat().st_dev)
