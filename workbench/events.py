@@ -210,8 +210,12 @@ class Scored(_Event):
     seconds: float
 
 
+CHANGED = "changed"
+"""The kind of a notice that the task is not, or not certainly, the published one."""
+
+
 class Noticed(_Event):
-    """Something worth a line in the record: a wall that is missing, a limit that was hit."""
+    """Something worth a line in the record: a wall that is missing, a limit that was hit, a task that was changed."""
 
     event: Literal["noticed"] = "noticed"
     kind: str

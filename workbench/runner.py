@@ -19,7 +19,7 @@ from workbench._version import __version__
 from workbench.agents.base import LimitReached, World
 from workbench.agents.branch import BranchWorld
 from workbench.errors import Failure, HostError, StoreError
-from workbench.events import Event, KernelStarted, Noticed, RunStarted, Scored, SubmissionFrozen
+from workbench.events import CHANGED, Event, KernelStarted, Noticed, RunStarted, Scored, SubmissionFrozen
 from workbench.kernels import environments, pool, runtime
 from workbench.kernels.session import KernelSession
 from workbench.outcome import Outcome
@@ -136,6 +136,8 @@ async def execute(given: Plan) -> RunResult:
                 )
             )
         prepared = await _prepare(given)
+        if prepared is not None and prepared.changes:
+            emit(Noticed(kind=CHANGED, message=f"task {given.task.id} is not the published one: {'; '.join(prepared.changes)}"))
         files = await asyncio.to_thread(runtime.folder, f"r-{run_id[-6:]}")
         folders.append(files)
         began = time.monotonic()

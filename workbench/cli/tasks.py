@@ -24,6 +24,11 @@ NOT_COMPARABLE = (
     "Each says its setting."
 )
 
+NOT_THE_SAME = (
+    "Changed: when these runs were made, the tasks were not those of the commit that was imported. They say nothing about the benchmark. "
+    "The record of each run says what differed."
+)
+
 app = typer.Typer(help="The tasks that can be run.", no_args_is_help=True)
 
 
@@ -36,19 +41,24 @@ def list_(
     """List the tasks."""
     from workbench.tasks import load_all, suites
     from workbench.tasks.availability import lacking
+    from workbench.tasks.imported import listed
 
-    every = [folder.task for folder in load_all()]
+    loaded = load_all()
+    every = [folder.task for folder in loaded]
     if suite is not None and suite not in (there := sorted({task.suite for task in every})):
         raise UsageError(
             f"no task belongs to suite {suite!r}", hint=f"there are: {', '.join(there)}; workbench tasks import reads a published one"
         )
     tasks = [task for task in every if family in (None, task.family) and suite in (None, task.suite)]
+    wanted = {task.id for task in tasks}
+    changes = {folder.task.id: folder.changes() for folder in loaded if folder.task.id in wanted}
     if as_json:
         print_json(
             [
                 {
                     **{"id": task.id, "family": task.family, "suite": task.suite, "summary": task.summary},
                     **{"variants": task.variants, "difficulty": task.difficulty, "unavailable": lacking(task)},
+                    "changed": changes[task.id],
                 }
                 for task in tasks
             ]
@@ -59,12 +69,16 @@ def list_(
     for task in tasks:
         if task.suite not in imported:
             needs = f"[yellow]unavailable: {escape('; '.join(missing))}[/] " if (missing := lacking(task)) else ""
-            table.add_row(task.id, str(len(task.variants)), needs + escape(task.summary))
+            mark = f"[yellow]changed: {escape('; '.join(changes[task.id]))}[/] " if changes[task.id] else ""
+            table.add_row(task.id, str(len(task.variants)), needs + mark + escape(task.summary))
     output.print(table)
     for name in sorted(imported):
         of = [task for task in tasks if task.suite == name]
         runnable = sum(not lacking(task) for task in of)
         output.print(f"{name}: {len(of)} tasks, {runnable} of them runnable here; workbench tasks list --suite {name}", soft_wrap=True)
+        if changed := [task.id for task in of if changes[task.id]]:
+            reasons = "; ".join(dict.fromkeys(reason for task in changed for reason in changes[task]))
+            output.print(f"  [yellow]{len(changed)} changed ({escape(listed(changed))}): {escape(reasons)}[/]", soft_wrap=True)
 
 
 @app.command()
@@ -79,7 +93,8 @@ def show(
     folder = find(task)
     chosen = folder.task.resolve_variant(parse_variant(variant or []))
     if as_json:
-        print_json({**folder.task.model_dump(mode="json", by_alias=True), "instruction": folder.instruction(chosen), "hash": folder.hash()})
+        told = folder.task.model_dump(mode="json", by_alias=True)
+        print_json({**told, "instruction": folder.instruction(chosen), "hash": folder.hash(), "changed": folder.changes()})
         return
     described = folder.task
     output.print(Markdown(folder.instruction(chosen)))
@@ -97,6 +112,8 @@ def show(
         "environment", ", ".join([needs.name, *needs.packages, *([f"{needs.memory} of memory"] if needs.memory else []), "no network"])
     )
     table.add_row("limits", f"{described.interaction.max_steps} steps, {described.interaction.max_seconds:g} s")
+    for reason in folder.changes():
+        table.add_row("changed", escape(reason))
     table.add_row("licence", described.licence)
     table.add_row("source", described.source)
     output.print(table)
@@ -110,12 +127,14 @@ def import_(
 ) -> None:
     """Read a published benchmark from your own checkout of it, and list its tasks from now on."""
     from workbench.tasks import suites
+    from workbench.tasks.imported import listed
 
     report = suites.import_(suite, path)
     if as_json:
         print_json(
             {
-                **{"suite": suite, **report.record.model_dump(mode="json"), "found": len(report.found), "variants": report.variants},
+                **{"suite": suite, **report.record.model_dump(mode="json", exclude={"tasks"}), "differing": report.differing},
+                **{"found": len(report.found), "variants": report.variants},
                 **{"runnable": report.runnable, "unavailable": report.unavailable},
             }
         )
@@ -123,6 +142,8 @@ def import_(
     at = f" at commit {report.record.commit[:12]}" if report.record.commit else ""
     output.print(f"{suite}: {len(report.found)} tasks found ({report.variants} with variants), {report.runnable} runnable", soft_wrap=True)
     output.print(f"  {escape(str(report.record.path))}{at}", soft_wrap=True)
+    if report.differing:
+        output.print(f"  [yellow]not as in the commit: {escape(listed(report.differing))}[/]", soft_wrap=True)
     for reason, ids in report.unavailable.items():
         output.print(f"  [yellow]{len(ids)} unavailable: {escape(reason)}[/]", soft_wrap=True)
         output.print(f"    {', '.join(ids)}")
@@ -156,12 +177,14 @@ def published(
         figure = f"{each.metric} {each.value:g} {each.unit}{error}"
         table.add_row(*map(escape, (each.model, each.agent or "-", figure, each.setting, f"{each.source}, {each.date}")))
     output.print(table)
-    mine = Table("model", "agent", "variant", "tasks", "runs", "solved", title="yours", title_justify="left", box=SIMPLE)
+    mine = Table("model", "agent", "variant", "tasks", "runs", "solved", "", title="yours", title_justify="left", box=SIMPLE)
     for row in yours:
-        mine.add_row(
-            escape(row.model), escape(row.agent), escape(row.variant), f"{row.tasks} of {of or '?'}", str(row.runs), f"{row.solved:.1%}"
-        )
+        changed = "[yellow]changed[/]" if row.changed else ""
+        graded = f"{row.tasks} of {of or '?'}"
+        mine.add_row(escape(row.model), escape(row.agent), escape(row.variant), graded, str(row.runs), f"{row.solved:.1%}", changed)
     output.print(mine if yours else f"you have no graded run of {suite}")
+    if any(row.changed for row in yours):
+        output.print(f"[yellow]{NOT_THE_SAME}[/]", soft_wrap=True)
     output.print(f"[yellow]{NOT_COMPARABLE}[/]", soft_wrap=True)
 
 

@@ -1,15 +1,23 @@
-"""A user's own copy of a published benchmark: read, never written to."""
+"""A user's checkout of a published benchmark: what it holds, and what it says about itself. Nothing is written there."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import subprocess
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 
 from workbench.errors import TaskError
-from workbench.tasks.folder import tree_hash
+from workbench.tasks.files import Files
+from workbench.tasks.fingerprints import Snapshot, sha256, snapshot
+
+_HINT = "is this a complete checkout of the benchmark?"
+_OURS = Path(__file__).with_name("importers")
+_GIT_SECONDS = 60
+_SUBMODULE = "160000"
+_MOST_POINTERS = 100
+_LARGEST_POINTER = 1024
 
 
 class Checkout:
@@ -18,32 +26,73 @@ class Checkout:
     Parameters
     ----------
     root : Path
-        Its top.
+        Its top, or the one file that it consists of.
+
+    Attributes
+    ----------
+    texts : set of str
+        The files whose text was asked for, by path from the top.
     """
+
+    most_bytes = 64 * 2**30
+    """Of what a task may have of it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.texts: set[str] = set()
+        self._looked_at: dict[Path, Snapshot] = {}
+
+    @functools.cached_property
+    def files(self) -> Files:
+        """What is in it, without the repositories that it is or holds."""
+        top = self.root.parent if self.root.is_file() else self.root
+        return Files(top, skipped=("__pycache__", ".git"), dangling=True, most_bytes=self.most_bytes)
+
+    @functools.cached_property
+    def others(self) -> tuple[Files, ...]:
+        """Other folders that tasks have files of: the programs that belong to the importers."""
+        return (Files(_OURS),)
 
     @functools.cached_property
     def commit(self) -> str | None:
-        """The commit that is checked out; None where it is no clone."""
-        return self._git("rev-parse", "HEAD") if (self.root / ".git").exists() else None
+        """The commit that is checked out; None where it is no part of a clone."""
+        return self._git("rev-parse", "--verify", "HEAD").decode().strip() or None if self._committed else None
 
     @functools.cached_property
-    def changed(self) -> frozenset[str]:
-        """Paths, relative to the top, that differ from the commit."""
-        said = self._git("-c", "core.quotePath=false", "status", "--porcelain", "-z", "--no-renames") or ""
-        return frozenset(entry[3:] for entry in said.split("\0") if entry)
+    def _committed(self) -> dict[str, str]:
+        """The ids of the commit's files, by path from the top; where the top is a folder of a clone, of those in it."""
+        found: dict[str, str] = {}
+        for line in self._git("ls-tree", "-r", "-z", "HEAD").split(b"\0"):
+            head, _, raw = line.partition(b"\t")
+            path = os.fsdecode(raw)
+            if not path or set(PurePosixPath(path).parts) & set(self.files.skipped):
+                continue
+            mode, _, identity = head.decode().split()
+            within = Checkout(self.files.root / path) if mode == _SUBMODULE else None
+            if within is not None and within.commit == identity:
+                found |= {f"{path}/{name}": each for name, each in within._committed.items()}
+            else:
+                found[path] = identity
+        return found
 
-    def _git(self, *arguments: str) -> str | None:
+    def _git(self, *arguments: str) -> bytes:
+        """Return what git says of the repository; nothing of what the repository configures is run, and nothing is fetched."""
         # a clone may be another user's, and its configuration is not to be obeyed
-        command = ["git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C", str(self.root), *arguments]
-        environ = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_CONFIG_GLOBAL": os.devnull}
+        command = ["git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C", str(self.files.root), *arguments]
+        environ = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+        environ |= {
+            "GIT_OPTIONAL_LOCKS": "0",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_NO_LAZY_FETCH": "1",
+            "GIT_ALLOW_PROTOCOL": "none",
+            "GIT_NO_REPLACE_OBJECTS": "1",
+        }
         try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
-        except OSError:
-            return None
-        return done.stdout.strip("\n") if done.returncode == 0 else None
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, env=environ, timeout=_GIT_SECONDS)
+        except (OSError, subprocess.TimeoutExpired):
+            return b""
+        return done.stdout if done.returncode == 0 else b""
 
     def find(self, *parts: str) -> Path:
         """Return the path of something that must be there.
@@ -55,7 +104,7 @@ class Checkout:
         """
         path = self.root.joinpath(*parts)
         if not path.exists():
-            raise TaskError(f"{path} does not exist", hint="is this a complete checkout of the benchmark?")
+            raise TaskError(f"{path} does not exist", hint=_HINT)
         return path
 
     def text(self, *parts: str) -> str:
@@ -66,21 +115,85 @@ class Checkout:
         TaskError
             If it is not there, or no text.
         """
-        path = self.find(*parts)
-        try:
-            return path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise TaskError(f"{path} cannot be read: {error}") from None
+        files, name = self._read(self.root.joinpath(*parts))
+        return files.text(name, hint=_HINT)
+
+    def data(self, path: Path) -> bytes:
+        """Return what a file holds.
+
+        Raises
+        ------
+        TaskError
+            If it is not there, or leads outside.
+        """
+        files, name = self._read(path)
+        return files.read(name, hint=_HINT)
+
+    def _read(self, path: Path) -> tuple[Files, str]:
+        files, name = self.located(path)
+        if files is self.files:
+            self.texts.add(name)
+        return files, name
+
+    def has(self, path: Path) -> bool:
+        """Say whether a path belongs to the user's files, and not to an importer's own."""
+        return not path.is_relative_to(_OURS)
+
+    def located(self, path: Path) -> tuple[Files, str]:
+        """Return a path as one from the top of the folder that it is in.
+
+        Raises
+        ------
+        TaskError
+            If it is in none that belongs to the checkout.
+        """
+        for files in (self.files, *self.others):
+            if path.is_relative_to(files.root):
+                return files, path.relative_to(files.root).as_posix()
+        raise TaskError(f"{path} is outside {self.root}", hint=_HINT)
+
+    def snapshot(self, path: Path) -> Snapshot:
+        """Return what is in a file or folder: what was there when it was first asked for."""
+        if path not in self._looked_at:
+            self._looked_at[path] = snapshot(*self.located(path))
+        return self._looked_at[path]
+
+    def look_again(self) -> None:
+        """Forget what was in files and folders."""
+        self._looked_at.clear()
 
     def fingerprint(self, path: Path) -> str:
-        """Return a hash of a file or folder: that of the commit where it is unchanged, so that it costs nothing to ask."""
-        if not path.is_relative_to(self.root):
-            return hashlib.sha256(path.read_bytes()).hexdigest()
-        name = path.relative_to(self.root).as_posix()
-        if self.commit is not None and not any(
-            each == name or each.startswith(f"{name}/") or name.startswith(each) for each in self.changed
-        ):
-            known = self._git("rev-parse", f"HEAD:{name}")
-            if known is not None:
-                return known
-        return tree_hash(path) if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()
+        """Return a hash of the content of a file or folder, as it was on disk when it was first asked for."""
+        return self.snapshot(path).fingerprint
+
+    def differing(self, paths: Iterable[Path]) -> list[str]:
+        """Return the files that are not as in the commit, in order; those that are missing and those that are new, too.
+
+        What the commit knows nothing of, as data that the user has to bring, is not compared.
+        """
+        found: set[str] = set()
+        for path in paths:
+            files, name = self.located(path)
+            if files is not self.files:
+                continue
+            committed = {each: identity for each, identity in self._committed.items() if name in (each, ".") or each.startswith(f"{name}/")}
+            if committed:
+                present = {
+                    str(PurePosixPath(name, each)): content for each, content in self.snapshot(path).contents.items() if content.kind != "d"
+                }
+                found.update(
+                    each
+                    for each in committed.keys() | present.keys()
+                    if each not in present or committed.get(each) not in (present[each].sha1, present[each].sha256)
+                )
+        return sorted(found if len(found) > _MOST_POINTERS else (each for each in found if not self._is_fetched(each)))
+
+    def _is_fetched(self, path: str) -> bool:
+        """Say whether a file is what git LFS fetches for a pointer in the commit."""
+        identity = self._committed.get(path)
+        if identity is None or int(self._git("cat-file", "-s", identity) or _LARGEST_POINTER) >= _LARGEST_POINTER:
+            return False
+        pointer = self._git("cat-file", "blob", identity).decode(errors="replace")
+        if not pointer.startswith("version https://git-lfs"):
+            return False
+        return f"oid sha256:{sha256(self.files, path)}" in pointer.splitlines()

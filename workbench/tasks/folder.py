@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import os
-import shutil
 import subprocess
 import tomllib
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 from pydantic import ValidationError
@@ -15,8 +16,32 @@ from pydantic import ValidationError
 from workbench.errors import TaskError, UsageError
 from workbench.models import baseline
 from workbench.models.base import Model
+from workbench.tasks.files import Files, place, tree_hash
 from workbench.tasks.lines import line_of
 from workbench.tasks.spec import Task
+
+FILE = "task.toml"
+PRIVATE = ("hidden", "solution")
+"""Folders of a task whose content never reaches an agent."""
+_PART = "it is part of the task's {}/"
+_MOST_TOML = 2**20
+_MOST_INSTRUCTION = 4 * 2**20
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A folder that is the whole workspace of one or more tasks.
+
+    Attributes
+    ----------
+    fingerprint : str
+        Of its content.
+    copy : callable
+        Copies what is in it into a folder.
+    """
+
+    fingerprint: str
+    copy: Callable[[Path], None]
 
 
 class TaskFolder:
@@ -43,13 +68,12 @@ class TaskFolder:
         TaskError
             If the file is missing or malformed; the message names file, field and reason.
         """
-        path = root / "task.toml"
+        path = root / FILE
+        content = Files(root).read(FILE, hint="a task is a folder with a task.toml", most=_MOST_TOML)
         try:
-            text = path.read_text(encoding="utf-8")
+            text = content.decode("utf-8")
             data: dict[str, Any] = tomllib.loads(text)
-        except FileNotFoundError:
-            raise TaskError(f"{path} does not exist", hint="a task is a folder with a task.toml") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise TaskError(f"{path} is not TOML: {error}", hint="docs/tasks.md shows the format") from None
         try:
             return cls(root, Task.model_validate(data))
@@ -58,9 +82,14 @@ class TaskFolder:
             said = "; ".join(f"{field}: {message}" + (f" (line {line})" if line else "") for field, message, line in problems)
             raise TaskError(f"{path}: {said}", hint="docs/tasks.md describes every field") from None
 
+    @functools.cached_property
+    def files(self) -> Files:
+        """What is in the folder."""
+        return Files(self.root)
+
     @property
-    def tree(self) -> tuple[Path, str] | None:
-        """A folder that is the whole workspace of this task, and perhaps of others, with its hash."""
+    def tree(self) -> Tree | None:
+        """A folder that is the whole workspace of this task, and perhaps of others."""
         return None
 
     @property
@@ -75,25 +104,37 @@ class TaskFolder:
 
     def lay(self, making: Path) -> None:
         """Copy the task's own files into ``workspace`` and ``hidden`` of the folder ``making``."""
-        for part in ("workspace", "hidden"):
-            if (self.root / part).is_dir():
-                shutil.copytree(self.root / part, making / part, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        for part, never in (("workspace", PRIVATE), ("hidden", ())):
+            if self.files.has(part):
+                self.files.copy(part, making / part, _PART.format(part), never=never)
+
+    def put(self, source: str, part: Path, to: str, said: str, *, never: Sequence[str] = ()) -> None:
+        """Copy a file or folder that the task names to where it says, below the folder ``part``."""
+        target = place(part, to)
+        if self.files.is_file(source) and target.is_dir() and not target.is_symlink():
+            target /= PurePosixPath(source).name
+        self.files.copy(source, target, said, subject=f"task {self.task.id} copies {self.root / source}, which", never=never)
 
     def instruction(self, variant: dict[str, str]) -> str:
         """Return the instruction of a resolved variant."""
         prompt = self.task.prompt
         chosen = ",".join(f"{axis}={variant[axis]}" for axis in prompt.axes)
-        path = self.root / prompt.files.get(chosen, prompt.file)
-        try:
-            return path.read_text(encoding="utf-8").strip()
-        except FileNotFoundError:
-            raise TaskError(f"{path} does not exist", hint="it is the task's instruction") from None
+        field = "prompt.files" if chosen in prompt.files else "prompt.file"
+        path = prompt.files.get(chosen, prompt.file)
+        hint = "it is the task's instruction"
+        return self.files.text(path, f"{field} of {FILE} names it", hint=hint, most=_MOST_INSTRUCTION, never=PRIVATE).strip()
 
     def solution(self) -> list[str]:
         """Return the reference solution as code cells: the ``# %%`` cells of ``solution/*.py`` in order of name."""
         cells: list[str] = []
-        for path in sorted((self.root / "solution").glob("*.py")):
-            cells += baseline.split(path.read_text(encoding="utf-8"))
+        if self.files.has("solution"):
+            said = _PART.format("solution")
+            names = [
+                entry.path.name for entry in self.files.entries("solution", said) if len(entry.path.parts) == 1 and not entry.is_folder
+            ]
+            for name in names:
+                if name.endswith(".py"):
+                    cells += baseline.split(self.files.text(f"solution/{name}", said))
         return cells
 
     def reference(self) -> tuple[list[str], str | None]:
@@ -115,8 +156,8 @@ class TaskFolder:
 
     def solution_answer(self) -> str | None:
         """Return the reference answer of a task that asks for one: ``solution/answer.txt``."""
-        path = self.root / "solution" / "answer.txt"
-        return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+        name = "solution/answer.txt"
+        return self.files.text(name, "it is the task's reference answer").strip() if self.files.has(name) else None
 
     def recipe(self) -> Model:
         """Return the model ``baseline``, which plays the fixed recipe that the task names.
@@ -135,18 +176,23 @@ class TaskFolder:
 
     def grader_hash(self, environment: str) -> str:
         """Return the hash of what a verdict depends on: hidden files, preparation, the grader's table, the environment."""
-        script = self.preparation
-        parts = [tree_hash(self.hidden), self.task.grader.model_dump_json(), environment]
+        script = self.task.prepare.script
+        parts = [self.files.hash("hidden", _PART.format("hidden")), self.task.grader.model_dump_json(), environment]
         if script is not None:
-            try:
-                parts.append(hashlib.sha256(script.read_bytes()).hexdigest())
-            except OSError as error:
-                raise TaskError(f"{script} does not exist or cannot be read: {error.strerror}") from None
+            parts.append(hashlib.sha256(self.files.read(script, f"prepare.script of {FILE} names it")).hexdigest())
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def hash(self) -> str:
         """Return the content hash of everything in the folder."""
         return tree_hash(self.root)
+
+    def is_still(self, content: str) -> bool:
+        """Say whether the files are still those whose :meth:`hash` was ``content``."""
+        return self.hash() == content
+
+    def changes(self) -> list[str]:
+        """Return in what the task differs from the published one that it is said to be."""
+        return []
 
 
 class Interactive(TaskFolder):
@@ -202,14 +248,3 @@ def copy_tree(source: Path, target: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise TaskError(f"{source} cannot be copied: {done.stderr.strip()[-500:]}", hint="is the disk full?")
-
-
-def tree_hash(root: Path) -> str:
-    """Return a SHA-256 over the relative paths and contents below ``root``; caches of Python are passed over."""
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*")):
-        name = path.relative_to(root)
-        if path.is_file() and "__pycache__" not in name.parts:
-            digest.update(os.fsencode(name) + f"\0{path.stat().st_size}\0".encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()

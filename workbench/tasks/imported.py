@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from workbench.errors import TaskError
 from workbench.tasks.checkout import Checkout
-from workbench.tasks.folder import TaskFolder, copy_tree
+from workbench.tasks.files import place, write
+from workbench.tasks.folder import TaskFolder, Tree
 from workbench.tasks.spec import Task
 
+_SHOWN = 3
+"""So many paths are named."""
 _SUMMARY = 200
 """Of instructions that serve as a summary, so many characters."""
 
@@ -77,6 +82,16 @@ class Piece:
     source: Path | str
 
 
+class Known(BaseModel):
+    """What is known of a task since its suite was imported."""
+
+    commit: str | None = None
+    content: str | None = None
+    """Its fingerprint; None where the task was not there, or an earlier version of workbench did not look."""
+    differing: list[str] = []
+    """Files that were not as in the commit."""
+
+
 class Imported(TaskFolder):
     """A task that an importer found in a checkout.
 
@@ -112,6 +127,7 @@ class Imported(TaskFolder):
     ) -> None:
         super().__init__(checkout.root, task)
         self.checkout, self.instructions, self.pieces = checkout, dict(instructions), list(pieces)
+        self.known: Known | None = None
         self._answer, self._cells, self._preparation = answer, list(cells), preparation
 
     def instruction(self, variant: dict[str, str]) -> str:
@@ -125,28 +141,28 @@ class Imported(TaskFolder):
         return self._preparation
 
     @property
-    def tree(self) -> tuple[Path, str] | None:
+    def tree(self) -> Tree | None:
         """A folder of the checkout that is the whole workspace."""
         sources = [piece.source if piece.to == "workspace" else None for piece in self.pieces if piece.to.startswith("workspace")]
-        if self._preparation is None and len(sources) == 1 and isinstance(sources[0], Path) and sources[0].is_dir():
-            return sources[0], self.checkout.fingerprint(sources[0])
-        return None
+        if self._preparation is not None or len(sources) != 1 or not isinstance(source := sources[0], Path) or not source.is_dir():
+            return None
+        return Tree(self.checkout.fingerprint(source), functools.partial(self._copy, source))
 
     def lay(self, making: Path) -> None:
         """Copy the pieces to where they go; links stay links, also those that lead nowhere."""
+        shared = self.tree
         for piece in self.pieces:
-            if piece.to == "workspace" and self.tree is not None:
+            if piece.to == "workspace" and shared is not None:
                 continue
-            target = making / piece.to
-            target.parent.mkdir(parents=True, exist_ok=True)
+            target = place(making, piece.to)
             if isinstance(piece.source, str):
-                target.write_text(piece.source, encoding="utf-8")
-            elif piece.source.is_dir():
-                copy_tree(piece.source, target)
-            elif piece.source.is_file():
-                shutil.copyfile(piece.source, target)
+                write(target, piece.source.encode())
             else:
-                raise TaskError(f"task {self.task.id} needs {piece.source}, which does not exist", hint="is the checkout complete?")
+                self._copy(piece.source, target)
+
+    def _copy(self, source: Path, target: Path) -> None:
+        files, name = self.checkout.located(source)
+        files.copy(name, target, subject=f"task {self.task.id} needs {source}, which")
 
     def solution(self) -> list[str]:
         """Return the reference solution as code cells."""
@@ -158,16 +174,67 @@ class Imported(TaskFolder):
 
     def hash(self) -> str:
         """Return a hash of everything the task is made of."""
-        said = [value if isinstance(value, str) else self.checkout.fingerprint(value) for value in self.instructions.values()]
-        return self._digest("workspace", *said, self.task.model_dump_json())
+        return self._digest(self.pieces, *self._instructions(), self.task.model_dump_json())
+
+    def is_still(self, content: str) -> bool:
+        """Say whether the files are still those whose :meth:`hash` was ``content``."""
+        self.checkout.look_again()
+        return self.hash() == content
 
     def grader_hash(self, environment: str) -> str:
         """Return the hash of what a verdict depends on."""
-        return self._digest("hidden", self.task.grader.model_dump_json(), environment)
+        hidden = [piece for piece in self.pieces if piece.to.startswith("hidden")]
+        return self._digest(hidden, self.task.grader.model_dump_json(), environment)
 
-    def _digest(self, part: str, *said: str) -> str:
+    def content(self) -> str:
+        """Return a fingerprint of what the checkout contributes, whatever an importer's own programs are."""
+        theirs = [piece for piece in self.pieces if isinstance(piece.source, str) or self.checkout.has(piece.source)]
+        return self._digest(theirs, *self._instructions())
+
+    def differing(self) -> list[str]:
+        """Return the files of the checkout that the task depends on and that are not as in the commit."""
+        sources = [source for source in (*self.instructions.values(), *(piece.source for piece in self.pieces)) if isinstance(source, Path)]
+        return self.checkout.differing([*sources, *map(self.checkout.files.root.joinpath, self.checkout.texts)])
+
+    def changes(self) -> list[str]:
+        """Return in what the task differs from the published one, as far as the checkout tells: since the import, and from the commit."""
+        if self.known is None:
+            return []
+        found = []
+        if self.known.commit != self.checkout.commit:
+            found.append(f"it was imported at {_named(self.known.commit)}, and the checkout is at {_named(self.checkout.commit)}")
+        try:
+            if self.known.content is None:
+                found.append("what it was when the suite was imported is not known")
+            elif self.known.content != self.content():
+                found.append("its files were changed since it was imported")
+        except TaskError as error:
+            found.append(error.message)
+        if self.known.differing:
+            found.append(f"when it was imported, files were not as in {_named(self.known.commit)}: {listed(self.known.differing)}")
+        return found
+
+    def _instructions(self) -> list[str]:
+        return [value if isinstance(value, str) else self.checkout.fingerprint(value) for value in self.instructions.values()]
+
+    def _digest(self, pieces: Sequence[Piece], *said: str) -> str:
         parts = [*said] if self._preparation is None else [*said, self._preparation.read_text(encoding="utf-8")]
-        for piece in self.pieces:
-            if part == "workspace" or piece.to.startswith("hidden"):
-                parts += [piece.to, piece.source if isinstance(piece.source, str) else self.checkout.fingerprint(piece.source)]
+        for piece in pieces:
+            parts += [piece.to, piece.source if isinstance(piece.source, str) else self.checkout.fingerprint(piece.source)]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def listed(paths: Sequence[str]) -> str:
+    """Return the first of some paths and how many there are more, for one line.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c", "d", "e"])
+    'a, b, c and 2 more'
+    """
+    more = len(paths) - _SHOWN
+    return ", ".join(paths[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _named(commit: str | None) -> str:
+    return "no commit" if commit is None else f"commit {commit[:12]}"

@@ -16,7 +16,7 @@ from workbench.errors import SandboxError, TaskError
 from workbench.kernels import environments, runtime, walls
 from workbench.kernels.view import INSIDE, Mount, View
 from workbench.tasks.checkout import Checkout
-from workbench.tasks.folder import copy_tree
+from workbench.tasks.files import place
 
 _SECONDS = 300
 
@@ -58,7 +58,8 @@ def listed(
         If no walls stand here.
     """
     made = environments.extend(environments.find(environment), packages)
-    parts = [checkout.fingerprint(folder), program.read_text(encoding="utf-8"), made.hash, asked]
+    content = checkout.fingerprint(folder)
+    parts = [content, program.read_text(encoding="utf-8"), made.hash, asked]
     kept = paths.cache() / "listings" / f"{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}.json"
     if kept.is_file():
         return json.loads(kept.read_bytes())
@@ -66,7 +67,11 @@ def listed(
     scratch = runtime.folder(f"l-{secrets.token_hex(4)}")
     try:
         # a copy, since what the user may read here another user need not
-        copy_tree(folder, scratch / "checkout" / inside)
+        files, name = checkout.located(folder)
+        files.copy(name, place(scratch / "checkout", inside))
+        checkout.look_again()
+        if checkout.fingerprint(folder) != content:
+            raise TaskError(f"{folder} was changed while it was copied", hint="start it again")
         walls.let_read(scratch / "checkout")
         shutil.copyfile(program, scratch / "program.py")
         view = View(made, [Mount(scratch / "checkout", "/checkout"), Mount(scratch / "program.py", "/program.py")])
@@ -77,7 +82,7 @@ def listed(
     except subprocess.TimeoutExpired:
         raise TaskError(f"{folder} took longer than {_SECONDS} s to say what is in it") from None
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        runtime.remove(scratch)
     report, _, said = done.stdout.partition("\n")
     if '"walls"' not in report:
         raise SandboxError(f"the sandbox did not start: {done.stderr.strip()[-600:]}", hint="workbench doctor says what is missing")

@@ -10,6 +10,7 @@ from typing import Self
 from pydantic import Field, ValidationError, model_validator
 
 from workbench.errors import TaskError
+from workbench.events import CHANGED
 from workbench.storage.store import Store
 from workbench.tasks import suites
 from workbench.tasks.metrics import Table
@@ -17,13 +18,17 @@ from workbench.tasks.metrics import Table
 _FIGURES = Path(__file__).parent / "importers" / "published"
 # a branch is not independent of its parent, and a run that broke off for reasons of its own says nothing of the model
 _OWN = """
-WITH tasks AS (
-    SELECT model, agent, variant::VARCHAR AS variant, task, count(*) AS runs, avg(success::INTEGER) AS solved
+WITH noticed AS (
+    SELECT DISTINCT run_id FROM events WHERE event = 'noticed' AND data->>'kind' = ?
+), tasks AS (
+    SELECT
+        model, agent, variant::VARCHAR AS variant, task, run_id IN (FROM noticed) AS changed,
+        count(*) AS runs, avg(success::INTEGER) AS solved
     FROM runs WHERE suite = ? AND success IS NOT NULL AND parent_run IS NULL
     GROUP BY ALL
 )
-SELECT model, agent, variant, count(*) AS tasks, sum(runs)::BIGINT AS runs, avg(solved) AS solved
-FROM tasks GROUP BY ALL ORDER BY solved DESC, model, agent, variant
+SELECT model, agent, variant, count(*) AS tasks, sum(runs)::BIGINT AS runs, avg(solved) AS solved, changed
+FROM tasks GROUP BY ALL ORDER BY changed, solved DESC, model, agent, variant
 """
 
 
@@ -67,6 +72,8 @@ class Own:
         How many tasks were graded, and in how many runs.
     solved : float
         The share of solved runs of each task, on average over these tasks.
+    changed : bool
+        Whether the tasks were then known not to be those that were published. Such runs are counted apart.
     """
 
     model: str
@@ -75,6 +82,7 @@ class Own:
     tasks: int
     runs: int
     solved: float
+    changed: bool = False
 
 
 def published(suite: str) -> list[Published]:
@@ -104,4 +112,4 @@ def published(suite: str) -> list[Published]:
 
 def own(store: Store, suite: str) -> list[Own]:
     """Return what the runs of ``store`` came to at a suite, the best first. Branches do not count, nor what was not graded."""
-    return [Own(**row) for row in store.rows(_OWN, [suite])]
+    return [Own(**row) for row in store.rows(_OWN, [CHANGED, suite])]

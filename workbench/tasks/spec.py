@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
@@ -14,6 +15,8 @@ from workbench.kernels.definition import Package
 from workbench.kernels.limits import Limits
 from workbench.tasks.metrics import Metric, Table
 
+_PINNED = re.compile(r"pypi:[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+_-]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 NAME = r"[a-z0-9][a-z0-9._-]*"
 """A pattern for each part of a task's id."""
 
@@ -27,6 +30,16 @@ def _inside(path: str) -> str:
 
 Inside = Annotated[str, AfterValidator(_inside)]
 """A relative path that stays inside its folder."""
+
+
+def _below(path: str) -> str:
+    if not PurePosixPath(_inside(path)).parts:
+        raise ValueError(f"{path!r} is the folder itself")
+    return path
+
+
+Below = Annotated[str, AfterValidator(_below)]
+"""A relative path to something in its folder."""
 
 
 def _memory(text: str) -> str:
@@ -104,8 +117,8 @@ class Copy(Table):
     @model_validator(mode="after")
     def _packages_are_pinned(self) -> Self:
         if self.source.startswith("pypi:"):
-            if "==" not in self.source or not self.sha256:
-                raise ValueError(f"{self.source!r} must be pinned: from = 'pypi:NAME==VERSION' and sha256 = '...'")
+            if not _PINNED.fullmatch(self.source) or not _SHA256.fullmatch(self.sha256):
+                raise ValueError(f"{self.source!r} must be pinned: from = 'pypi:NAME==VERSION' and sha256 = '...', 64 digits")
         else:
             _inside(self.source)
         if self.to != ".":
@@ -198,7 +211,8 @@ class Submission(Table):
     """An ``episode`` is what was asked of a task's functions, and the answer where one was given."""
     path: Inside | None = None
     """Required for ``file`` and ``json``; for ``tree`` the folder, by default the whole workspace."""
-    clear_before_run: list[Inside] = Field(default_factory=list)
+    clear_before_run: list[Below] = Field(default_factory=list)
+    """Files and folders of the workspace that are removed before a run."""
     max_bytes: int = Field(default=64 * 2**20, gt=0)
     max_files: int = Field(default=5000, gt=0)
 
@@ -214,7 +228,7 @@ class Grader(Table):
 
     kind: Literal["python", "unittest", "match", "mcq", "episode", "medal", "judge"] = "python"
     """``python`` is a function of the task's own; the others are ready-made and take ``options``."""
-    entry: str = "grader.py:grade"
+    entry: Entry = "grader.py:grade"
     """For ``python`` and ``medal``, ``FILE:FUNCTION`` in the hidden folder; see :mod:`workbench.tasks.grading` for the contract."""
     options: dict[str, Any] = Field(default_factory=dict)
     """What a ready-made grader is told; see ``workbench_grading``."""

@@ -9,9 +9,9 @@ import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from filelock import AsyncFileLock, FileLock
 
@@ -24,7 +24,8 @@ from workbench.kernels.limits import Limits, parse_size
 from workbench.kernels.policy import Policy
 from workbench.kernels.process import WalledProcess
 from workbench.kernels.view import INSIDE, Mount, View
-from workbench.tasks.folder import TaskFolder, copy_tree
+from workbench.tasks.files import Files, place
+from workbench.tasks.folder import FILE, PRIVATE, TaskFolder, copy_tree
 from workbench.tasks.spec import Copy, Task
 
 _PREPARE_SECONDS = 1800
@@ -49,6 +50,8 @@ class Prepared:
     grader_hash: str
     baselines: Mapping[str, float] = field(default_factory=dict)
     """What the untouched workspace scores, by metric, where that is measured."""
+    changes: tuple[str, ...] = ()
+    """In what the task differs from the published one that it is said to be."""
 
 
 def environment_of(folder: TaskFolder) -> Environment:
@@ -63,12 +66,22 @@ def environment_of(folder: TaskFolder) -> Environment:
     """
     task, needs = folder.task, folder.task.environment
     try:
-        environment = environments.find(str(folder.root / needs.name) if "/" in needs.name else needs.name)
+        environment = environments.find(_definition(folder))
         return environments.extend(environment, needs.packages)
     except UsageError as error:
         raise TaskError(f"task {task.id}: {error.message}", hint=error.hint) from None
     except SandboxError as error:
         raise SandboxError(f"task {task.id}: {error.message}", hint=error.hint) from None
+
+
+def _definition(folder: TaskFolder) -> str:
+    """Return the name or the path of a task's environment; what lies outside the task's folder has to have a name."""
+    name = folder.task.environment.name
+    if "/" not in name:
+        return name
+    subject = f"task {folder.task.id}: no environment is called {name!r} in the task's folder: {folder.root / name}"
+    folder.files.check(name, f"environment.name of {FILE} names it", subject=subject)
+    return str(folder.root / name)
 
 
 def limits_of(task: Task, environment: Environment) -> Limits:
@@ -121,12 +134,24 @@ async def prepare(folder: TaskFolder, environment: Environment, *, walled: bool 
     TaskError
         If the preparation script fails or a package is not what its hash says.
     """
-    key = hashlib.sha256(f"{folder.hash()}\0{environment.hash}".encode()).hexdigest()[:16]
+    content = await asyncio.to_thread(folder.hash)
+    key = hashlib.sha256(f"{content}\0{environment.hash}".encode()).hexdigest()[:16]
     home = paths.cache() / "tasks" / f"{folder.task.id.replace('/', '--')}-{key}"
-    shared = None if folder.tree is None else await _share(*folder.tree)
-    prepared = Prepared(shared or home / "workspace", home / "hidden", folder.grader_hash(environment.hash))
-    await _once(home, lambda making: _make(folder, environment, making, walled))
-    return prepared
+    shared = await _share(folder, content)
+    grader_hash = await asyncio.to_thread(folder.grader_hash, environment.hash)
+
+    async def make(making: Path) -> None:
+        await _make(folder, environment, making, walled)
+        if not await asyncio.to_thread(folder.is_still, content):
+            raise _changed(folder)
+
+    await _once(home, make)
+    changes = await asyncio.to_thread(folder.changes)
+    return Prepared(shared or home / "workspace", home / "hidden", grader_hash, changes=tuple(changes))
+
+
+def _changed(folder: TaskFolder) -> TaskError:
+    return TaskError(f"the files of task {folder.task.id} were changed after they were looked at", hint="start it again")
 
 
 async def _once(home: Path, make: Callable[[Path], Awaitable[None]]) -> None:
@@ -143,17 +168,22 @@ async def _once(home: Path, make: Callable[[Path], Awaitable[None]]) -> None:
             await make(making)
             making.rename(home)
         finally:
-            shutil.rmtree(making, ignore_errors=True)
+            await asyncio.to_thread(runtime.remove, making)
 
 
-async def _share(tree: Path, key: str) -> Path:
-    """Return a copy of a folder that several tasks start from, made once a machine and content."""
+async def _share(folder: TaskFolder, content: str) -> Path | None:
+    """Return a copy of a folder that this task and others start from, made once a machine and content; None where there is none."""
+    tree = await asyncio.to_thread(lambda: folder.tree)
+    if tree is None:
+        return None
 
     async def make(making: Path) -> None:
-        await asyncio.to_thread(copy_tree, tree, making)
-        walls.let_read(making)
+        await asyncio.to_thread(tree.copy, making)
+        if not await asyncio.to_thread(folder.is_still, content):
+            raise _changed(folder)
+        await asyncio.to_thread(walls.let_read, making)
 
-    home = paths.cache() / "trees" / key[:32]
+    home = paths.cache() / "trees" / tree.fingerprint[:32]
     await _once(home, make)
     return home
 
@@ -163,36 +193,61 @@ async def _make(folder: TaskFolder, environment: Environment, making: Path, wall
     made.mkdir(parents=True)
     if folder.preparation is not None:
         await _run_script(folder, folder.preparation, environment, made, walled)
+    product = Files(made, show=f"{folder.task.id}: its preparation made {{}}, which".format)
     for part in ("workspace", "hidden"):
         (making / part).mkdir()
     await asyncio.to_thread(folder.lay, making)
+    for entry in product.entries():
+        if entry.link is not None and len(entry.path.parts) == 1:
+            # workspace could be a link to hidden
+            raise TaskError(f"{product.show(str(entry.path))} is neither a file nor a folder")
     for part in ("workspace", "hidden"):
-        if (made / part).is_dir():
-            shutil.copytree(made / part, making / part, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        if product.has(part):
+            await asyncio.to_thread(product.copy, part, making / part)
     for part, copies in (("workspace", folder.task.workspace.copy_), ("hidden", folder.task.grader.copy_)):
         for copy in copies:
-            await _put(folder, copy, making / part)
-    for path in sorted((making / "workspace").rglob("*"), reverse=True) if folder.task.workspace.exclude else []:
-        name = path.relative_to(making / "workspace").as_posix()
-        if any(fnmatch.fnmatch(name, pattern) for pattern in folder.task.workspace.exclude):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    shutil.rmtree(made)
+            await _put(folder, copy, making, part)
+    await asyncio.to_thread(_exclude, making / "workspace", folder.task.workspace.exclude)
+    if folder.task.workspace.git:
+        _check_no_repository(folder, making / "workspace")
+    runtime.remove(made)
     for part in ("workspace", "hidden"):
-        walls.let_read(making / part)
+        await asyncio.to_thread(walls.let_read, making / part)
 
 
-async def _put(folder: TaskFolder, copy: Copy, part: Path) -> None:
-    source = await asyncio.to_thread(fetch_wheel, copy) if copy.source.startswith("pypi:") else folder.root / copy.source
-    target = part / copy.to
-    if source.is_dir():
-        shutil.copytree(source, target, dirs_exist_ok=True)
-    elif source.is_file():
-        if target.is_dir():
-            target /= source.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+def _exclude(workspace: Path, patterns: Sequence[str]) -> None:
+    """Remove what a task leaves out; a link is removed and what it leads to is not."""
+    for above, folders, files in os.walk(workspace, topdown=False) if patterns else ():
+        for path in (Path(above, name) for name in (*folders, *files)):
+            if any(fnmatch.fnmatch(path.relative_to(workspace).as_posix(), pattern) for pattern in patterns):
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
     else:
-        raise TaskError(f"task {folder.task.id} copies {source}, which does not exist")
+        path.unlink(missing_ok=True)
+
+
+def _check_no_repository(folder: TaskFolder, workspace: Path) -> None:
+    """Refuse a repository that a task brings along: its hooks and filters would run here, with the user's rights."""
+    for entry in Files(workspace).entries():
+        if entry.path.name.casefold() == ".git":
+            raise TaskError(
+                f"the workspace of task {folder.task.id} has {entry.path}, and workspace.git of {FILE} makes a repository of it",
+                hint="leave out the one or the other",
+            )
+
+
+async def _put(folder: TaskFolder, copy: Copy, making: Path, part: str) -> None:
+    table, never = ("workspace", PRIVATE) if part == "workspace" else ("grader", ())
+    said = f"[[{table}.copy]] of {FILE} names it"
+    if copy.source.startswith("pypi:"):
+        wheel = Files(await asyncio.to_thread(fetch_wheel, copy))
+        await asyncio.to_thread(wheel.copy, ".", place(making / part, copy.to), said)
+    else:
+        await asyncio.to_thread(lambda: folder.put(copy.source, making / part, copy.to, said, never=never))
 
 
 async def _run_script(folder: TaskFolder, script: Path, environment: Environment, made: Path, walled: bool) -> None:
@@ -222,10 +277,7 @@ async def _run_script(folder: TaskFolder, script: Path, environment: Environment
                 hint="it prepares the task's data; see docs/tasks.md",
             )
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    for path in made.rglob("*"):
-        if path.is_symlink() or not (path.is_dir() or path.is_file()):
-            raise TaskError(f"{folder.task.id}: its preparation made {path.relative_to(made)}, which is neither a file nor a folder")
+        runtime.remove(scratch)
 
 
 def fetch_wheel(copy: Copy) -> Path:
@@ -270,23 +322,41 @@ def stage(folder: TaskFolder, prepared: Prepared, workspace: Path) -> None:
     copy_tree(prepared.workspace, workspace)
     if folder.task.submission is not None:
         for name in folder.task.submission.clear_before_run:
-            path = workspace / name
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            _clear(folder, workspace, name)
     if folder.task.workspace.git:
         # neither the user's settings (hooks, signatures, ignored files) nor a repository around this one may have a say
         environ = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
         environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-        who = ["-c", "user.name=workbench", "-c", "user.email=workbench@localhost", "-c", "init.defaultBranch=main"]
+        # said, not looked for: a workspace may look like a repository itself
+        environ |= {"GIT_DIR": str(workspace / ".git"), "GIT_WORK_TREE": str(workspace)}
+        # of many files git would otherwise begin to tidy up, in the background
+        settings = (
+            "user.name=workbench",
+            "user.email=workbench@localhost",
+            "init.defaultBranch=main",
+            "gc.auto=0",
+            "maintenance.auto=false",
+        )
+        given = [part for setting in settings for part in ("-c", setting)]
         for command in (
             ["init", "--quiet", "--template="],
             ["add", "--all"],
             ["commit", "--quiet", "--allow-empty", "--message", "start"],
         ):
             try:
-                subprocess.run(["git", *who, *command], cwd=workspace, env=environ, capture_output=True, text=True, check=True)
+                subprocess.run(["git", *given, *command], cwd=workspace, env=environ, capture_output=True, text=True, check=True)
             except (OSError, subprocess.CalledProcessError) as error:
                 said = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else str(error)
                 raise TaskError(f"git {command[0]} failed in the workspace of {folder.task.id}: {said}", hint="is git installed?") from None
+
+
+def _clear(folder: TaskFolder, workspace: Path, name: str) -> None:
+    """Remove what a task wants gone before a run; nothing is removed through a link."""
+    path = workspace
+    for part in PurePosixPath(name).parts:
+        if path.is_symlink():
+            raise TaskError(
+                f"task {folder.task.id} clears {name}, which is behind a symbolic link; submission.clear_before_run of {FILE} names it"
+            )
+        path /= part
+    _remove(path)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol, cast
 
 from filelock import FileLock
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from workbench import paths
 from workbench.errors import TaskError, UsageError
 from workbench.tasks import availability
 from workbench.tasks.checkout import Checkout
-from workbench.tasks.imported import Imported
+from workbench.tasks.imported import Imported, Known
 
 
 class Importer(Protocol):
@@ -58,6 +59,8 @@ class Record(BaseModel):
     path: Path
     commit: str | None
     imported: datetime
+    tasks: dict[str, Known] = Field(default_factory=dict)
+    """What each task was then; empty where an earlier version of workbench imported it."""
 
 
 _RECORDS = TypeAdapter(dict[str, Record])
@@ -80,6 +83,11 @@ class Report:
     suite: str
     record: Record
     found: list[Imported]
+
+    @property
+    def differing(self) -> list[str]:
+        """Files that tasks depend on and that are not as in the commit."""
+        return sorted({path for known in self.record.tasks.values() for path in known.differing})
 
     @property
     def unavailable(self) -> dict[str, list[str]]:
@@ -145,8 +153,8 @@ def import_(suite: str, path: Path) -> Report:
     root = path.expanduser().resolve()
     if not root.exists():
         raise UsageError(f"{root} does not exist", hint=f"give the path of your own checkout of {reader.TITLE}: {reader.SOURCE}")
-    checkout = Checkout(root)
-    report = Report(suite, Record(path=root, commit=checkout.commit, imported=datetime.now(UTC)), reader.tasks(checkout))
+    found = reader.tasks(Checkout(root))
+    report = Report(suite, _record(root, found), found)
     kept = paths.suites()
     kept.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{kept}.lock"):
@@ -156,6 +164,13 @@ def import_(suite: str, path: Path) -> Report:
         )
         made.replace(kept)
     return report
+
+
+def _record(root: Path, found: Sequence[Imported]) -> Record:
+    commit = Checkout(root).commit
+    for each in found:
+        each.known = Known(commit=commit, content=each.content(), differing=each.differing())
+    return Record(path=root, commit=commit, imported=datetime.now(UTC), tasks={each.task.id: each.known for each in found if each.known})
 
 
 def load(suite: str) -> list[Imported]:
@@ -169,9 +184,15 @@ def load(suite: str) -> list[Imported]:
     record = recorded().get(suite)
     if record is None:
         return []
+    again = f"workbench tasks import {suite} PATH"
     if not record.path.exists():
-        raise TaskError(f"{record.path}, the checkout of {suite}, is gone", hint=f"workbench tasks import {suite} PATH")
-    return importer(suite).tasks(Checkout(record.path))
+        raise TaskError(f"{record.path}, the checkout of {suite}, is gone", hint=again)
+    if (leads := record.path.resolve()) != record.path:
+        raise TaskError(f"{record.path}, the checkout of {suite}, is behind a symbolic link now and leads to {leads}", hint=again)
+    found = importer(suite).tasks(Checkout(record.path))
+    for each in found:
+        each.known = record.tasks.get(each.task.id, Known(commit=record.commit))
+    return found
 
 
 def size(suite: str) -> int | None:

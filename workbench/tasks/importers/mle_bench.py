@@ -6,9 +6,12 @@ The data are Kaggle's. The user prepares them with upstream's ``mlebench prepare
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 import io
 import json
+import os
+import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,6 +19,7 @@ import platformdirs
 
 from workbench.errors import TaskError
 from workbench.tasks.checkout import Checkout
+from workbench.tasks.files import Files
 from workbench.tasks.imported import Imported, Piece, described
 from workbench.tasks.spec import Task
 
@@ -26,6 +30,7 @@ _GRADER = Path(__file__).parent / "graders" / "mle_bench.py"
 _HINT = "is this a complete checkout of the benchmark?"
 _LFS = "version https://git-lfs"
 _MOST_GOLD = 8 * 2**20
+_MOST_FILES = 10**7
 _DIFFICULTY = {"low": "easy", "medium": "medium", "high": "hard"}
 # what upstream's grade functions import beyond the data stack
 _PACKAGES = ["levenshtein>=0.25.1", "pycocotools>=2.0.8", "pyquaternion>=0.9.9", "shapely>=2.0.5", "py7zr>=0.21", "pyyaml>=6", "tqdm>=4"]
@@ -45,18 +50,35 @@ class Data(Checkout):
         The checkout.
     """
 
+    most_bytes = sys.maxsize
+    """Kaggle's data may be hundreds of gigabytes, which the user has fetched."""
+
+    @functools.cached_property
+    def others(self) -> tuple[Files, ...]:
+        """Folders with files of tasks beside the checkout."""
+        kept = Files(self.prepared[-1], dangling=True, most_bytes=sys.maxsize, most_entries=_MOST_FILES)
+        return (*super().others, kept)
+
+    @functools.cached_property
+    def files(self) -> Files:
+        """What is in the checkout."""
+        return Files(self.root, skipped=super().files.skipped, dangling=True, most_bytes=sys.maxsize, most_entries=_MOST_FILES)
+
     @property
     def prepared(self) -> list[Path]:
         """Where prepared data may be: in the checkout, and where upstream puts them by default."""
         return [self.root / "data", Path(platformdirs.user_cache_dir("mle-bench", appauthor=False)) / "data"]
 
     def fingerprint(self, path: Path) -> str:
-        """Return a hash of a file or folder; of data by names and sizes, since they may be hundreds of gigabytes."""
+        """Return a hash of a file or folder; of data by names, sizes and times, since they may be hundreds of gigabytes."""
         if not any(path.is_relative_to(each) for each in self.prepared):
             return super().fingerprint(path)
-        files = sorted(each for each in ([path] if path.is_file() else path.rglob("*")) if each.is_file())
-        said = "\0".join(f"{each.relative_to(path.parent).as_posix()} {each.stat().st_size}" for each in files)
-        return hashlib.sha256(said.encode()).hexdigest()
+        files, name = self.located(path)
+        digest = hashlib.sha256()
+        for entry in files.entries(name):
+            said = f"{entry.info.st_mode} {entry.info.st_size} {entry.info.st_mtime_ns}" if not entry.is_folder else ""
+            digest.update(os.fsencode(entry.path) + f"\0{said}\0{entry.link}\0".encode(errors="surrogateescape"))
+        return digest.hexdigest()
 
 
 class Competition(Imported):
@@ -68,7 +90,8 @@ class Competition(Imported):
         """Return a cell that writes the gold submission; nothing where it is too large for one."""
         if self.gold is None or self.gold.suffix != ".csv" or self.gold.stat().st_size > _MOST_GOLD:
             return []
-        return [f"from pathlib import Path\n\nPath('submission.csv').write_text({self.gold.read_text(encoding='utf-8')!r})"]
+        files, name = self.checkout.located(self.gold)
+        return [f"from pathlib import Path\n\nPath('submission.csv').write_text({files.text(name)!r})"]
 
 
 def tasks(checkout: Checkout) -> list[Imported]:
@@ -80,8 +103,8 @@ def tasks(checkout: Checkout) -> list[Imported]:
         If the checkout is not one of MLE-bench.
     """
     data = Data(checkout.root)
-    splits = {name: checkout.text("experiments", "splits", f"{name}.txt").split() for name in _DIFFICULTY}
-    configs = sorted(checkout.find("mlebench", "competitions").glob("*/config.yaml"))
+    splits = {name: data.text("experiments", "splits", f"{name}.txt").split() for name in _DIFFICULTY}
+    configs = sorted(data.find("mlebench", "competitions").glob("*/config.yaml"))
     if not configs:
         raise TaskError(f"{checkout.root / 'mlebench' / 'competitions'} holds no competition", hint=_HINT)
     return [_task(data, path.parent, next((name for name, ids in splits.items() if path.parent.name in ids), None)) for path in configs]

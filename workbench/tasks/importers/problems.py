@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from workbench.errors import TaskError
 from workbench.tasks.checkout import Checkout
+from workbench.tasks.files import MOST_OF_FILE
 from workbench.tasks.imported import Imported, Piece, all_or_nothing, described
 
 _GRADER = Path(__file__).with_name("graders") / "functions.py"
@@ -46,7 +48,7 @@ def files(checkout: Checkout, names: Sequence[str]) -> list[Path]:
     return found
 
 
-def rows(path: Path, kind: type[_Row]) -> list[_Row]:
+def rows(checkout: Checkout, path: Path, kind: type[_Row]) -> list[_Row]:
     """Return the problems of a file: JSON lines, also compressed with gzip, or one JSON list.
 
     Raises
@@ -54,9 +56,9 @@ def rows(path: Path, kind: type[_Row]) -> list[_Row]:
     TaskError
         If it cannot be read as such.
     """
+    data = checkout.data(path)
     try:
-        data = path.read_bytes()
-        text = (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).decode("utf-8")
+        text = (_unpacked(data) if data.startswith(b"\x1f\x8b") else data).decode("utf-8")
         parts = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.splitlines() if line.strip()]
         found = [kind.model_validate(part) for part in parts]
     except ValidationError as error:
@@ -69,6 +71,14 @@ def rows(path: Path, kind: type[_Row]) -> list[_Row]:
     if not found:
         raise TaskError(f"{path} holds no problems")
     return found
+
+
+def _unpacked(data: bytes) -> bytes:
+    with gzip.open(io.BytesIO(data)) as file:
+        unpacked = file.read(MOST_OF_FILE + 1)
+    if len(unpacked) > MOST_OF_FILE:
+        raise ValueError(f"it unpacks to more than {MOST_OF_FILE} bytes")
+    return unpacked
 
 
 def problem(checkout: Checkout, head: dict[str, str], instruction: str, tests: Tests, reference: str, start: str | None) -> Imported:

@@ -49,7 +49,7 @@ def tasks(checkout: Checkout) -> list[Imported]:
         If the checkout is not one of ScienceAgentBench, or the sheet is malformed.
     """
     home = checkout.root if (checkout.root / "eval_programs").is_dir() else checkout.find("benchmark")
-    found = rows(checkout.root, home)
+    found = rows(checkout, home)
     if found is None:
         return [_unknown(checkout, number) for number in range(1, COUNT + 1)]
     return [_task(checkout, home, row) for row in found]

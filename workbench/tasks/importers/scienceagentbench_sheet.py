@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from workbench.errors import TaskError
+from workbench.tasks.checkout import Checkout
 
 _COLUMNS = {"instance_id", "task_inst", "dataset_folder_tree", "dataset_preview", "gold_program_name", "output_fname", "eval_script_name"}
 _HINT = "save the sheet of huggingface.co/datasets/osunlp/ScienceAgentBench again"
@@ -40,16 +42,19 @@ class Row:
         return [line[4:].strip().strip("/") for line in self.tree.splitlines() if line.startswith("|-- ")]
 
 
-def rows(*folders: Path) -> list[Row] | None:
-    """Return the tasks of the sheet in one of ``folders``, the verified edition where there are two; None where there is none.
+def rows(checkout: Checkout, home: Path) -> list[Row] | None:
+    """Return the tasks of the sheet in a checkout or its folder ``home``, the verified edition where there are two.
+
+    None where there is none.
 
     Raises
     ------
     TaskError
         If a row is malformed.
     """
-    for path in sorted(_candidates(folders), key=lambda path: ("verified" not in path.name.lower(), path)):
-        found = list(_csv(path) if path.suffix == ".csv" else _parquet(path))
+    for path in sorted(_candidates((checkout.root, home)), key=lambda path: ("verified" not in path.name.lower(), path)):
+        data = checkout.data(path)
+        found = list(_csv(path, data) if path.suffix == ".csv" else _parquet(path, data))
         if found and found[0].keys() >= _COLUMNS:
             return [_row(path, number, each) for number, each in enumerate(found, start=1)]
     return None
@@ -65,19 +70,22 @@ def _candidates(folders: tuple[Path, ...]) -> set[Path]:
     }
 
 
-def _csv(path: Path) -> Iterator[Mapping[str, Any]]:
+def _csv(path: Path, data: bytes) -> Iterator[Mapping[str, Any]]:
     try:
-        yield from csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        yield from csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""))
+    except (UnicodeDecodeError, csv.Error) as error:
         raise TaskError(f"{path} cannot be read as CSV: {error}", hint=_HINT) from None
 
 
-def _parquet(path: Path) -> Iterator[Mapping[str, Any]]:
+def _parquet(path: Path, data: bytes) -> Iterator[Mapping[str, Any]]:
     import duckdb
 
     try:
-        with duckdb.connect() as connection:
-            result = connection.execute("SELECT * FROM read_parquet(?)", [str(path)])
+        # a copy: what the path leads to has been looked at, and DuckDB would look again
+        with tempfile.NamedTemporaryFile(suffix=".parquet") as copy, duckdb.connect() as connection:
+            copy.write(data)
+            copy.flush()
+            result = connection.execute("SELECT * FROM read_parquet(?)", [copy.name])
             names = [column[0] for column in result.description or ()]
             yield from (dict(zip(names, row, strict=True)) for row in result.fetchall())
     except duckdb.Error as error:

@@ -67,7 +67,7 @@ def read(checkout: Checkout, upstream: Upstream, home: str) -> Solution:
     texts = {}
     for path in sorted(upstream.solution.parent.rglob("*")) if upstream.solution.parent != upstream.folder else []:
         if path.is_file() and path != upstream.solution and path.stat().st_size < 2**20:
-            texts[path.relative_to(upstream.solution.parent).as_posix()] = path.read_text(encoding="utf-8", errors="replace")
+            texts[path.relative_to(upstream.solution.parent).as_posix()] = checkout.data(path).decode(errors="replace")
     for line in shell.without_comments(shell.without_heredocs(script)).replace("\\\n", " ").splitlines():
         try:
             for command in shell.commands(line):

@@ -68,7 +68,7 @@ def read(checkout: Checkout, upstream: Upstream, image: Image, solution: Iterabl
     tests.lacking += [f"{name} is not in tests/" for name in tests.files if not (folder / name).is_file()]
     if not tests.lacking and not image.lacking:
         packages = [*tests.packages, *image.packages, *solution, "pytest"]
-        judged = judgement.judge(checkout, _sources(folder, tests.files), folder, packages)
+        judged = judgement.judge(checkout, _sources(checkout, folder, tests.files), folder, packages)
         tests.modules, tests.timed, tests.lacking = judged.modules, judged.timed, judged.doubts
         if judged.loads and tests.python != PYTHON:
             # the very sum of some floats is another one before Python 3.12
@@ -77,10 +77,10 @@ def read(checkout: Checkout, upstream: Upstream, image: Image, solution: Iterabl
     return tests
 
 
-def _sources(folder: Path, files: Iterable[str]) -> list[Path]:
+def _sources(checkout: Checkout, folder: Path, files: Iterable[str]) -> list[Path]:
     """Return the test files, and the modules beside them that they may import."""
     given = [folder / name for name in files]
-    said = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in given)
+    said = "\n".join(checkout.data(path).decode(errors="replace") for path in given)
     beside = [path for path in sorted(folder.glob("*.py")) if path not in given]
     return [*given, *(path for path in beside if path.stem == "conftest" or re.search(rf"\b(import|from)\b.*\b{path.stem}\b", said))]
 
