@@ -305,7 +305,7 @@ class Files:
         depth = len(entry.path.parts) - 1
         for part in PurePosixPath(entry.link).parts:
             depth += -1 if part == ".." else 1
-            if depth < 0 or part == "/":
+            if depth < 0 or part.startswith("/"):
                 raise Unfit(f"{_OUTSIDE}, to {entry.link!r}")
         inside = os.path.realpath(self.root / top)
         there = os.path.realpath(os.path.join(inside, entry.path.parent, entry.link))  # noqa: PTH118
@@ -324,9 +324,9 @@ class Files:
             above = [_owned(closing, os.open(self.root, os.O_RDONLY | os.O_DIRECTORY))]
             while todo:
                 part = todo.pop()
-                if part in ("..", "/"):
+                if part == ".." or part.startswith("/"):
                     above.pop()
-                    if not above or part == "/":
+                    if not above or part != "..":
                         raise Unfit(_OUTSIDE if links else "is outside its folder")
                     continue
                 info = _found(part, above[-1], links)

@@ -31,6 +31,7 @@ PROJECT = {
     "README.md": "total\n",
 }
 
+Gone = Callable[[dict[str, str | None]], tuple[dict[str, list[str]], float]]
 Broken = Callable[[dict[str, str | None]], dict[str, list[str]]]
 
 
@@ -166,6 +167,75 @@ def test_what_is_too_much_is_not_read(resolving: ModuleType, tmp_path: Path, mon
     write(tmp_path / "changed", {"a.py": "x = 2\n", "b.py": "import a\n" * 20})
     with pytest.raises(resolving.TooMuch):
         resolving.broken(tmp_path / "untouched", tmp_path / "changed")
+
+
+@pytest.fixture
+def gone(resolving: ModuleType, tmp_path: Path) -> Gone:
+    """Say what is gone after files are changed, or removed where there is nothing for them, and how many modules that makes."""
+    untouched, changed = tmp_path / "untouched", tmp_path / "changed"
+    write(untouched, PROJECT)
+
+    def after(changes: dict[str, str | None]) -> tuple[dict[str, list[str]], float]:
+        shutil.copytree(untouched, changed)
+        for name, text in changes.items():
+            if text is None:
+                (changed / name).unlink()
+        write(changed, {name: text for name, text in changes.items() if text is not None})
+        found, modules, of = resolving.gone(untouched, changed)
+        assert of == sum(name.endswith(".py") for name in PROJECT)
+        return found, modules
+
+    return after
+
+
+def test_a_module_that_is_deleted_is_lost_though_nobody_asks_for_it(gone: Gone) -> None:
+    assert gone({"tests/test_shop.py": None}) == ({"tests/test_shop.py": ["test_shop.py"]}, 1)
+
+
+def test_modules_that_are_deleted_with_all_that_ask_for_them_are_lost(gone: Gone) -> None:
+    found, modules = gone({name: None for name in PROJECT if name.endswith(".py") and name != "setup.py"})
+    assert found["src/shop/prices.py"] == ["__all__", "prices.py", "tax", "total"]
+    assert modules == len(found) == sum(name.endswith(".py") for name in PROJECT) - 1
+
+
+def test_a_module_that_is_emptied_keeps_its_name_and_no_more(gone: Gone) -> None:
+    assert gone({"src/shop/prices.py": "", "src/shop/__init__.py": ""}) == (
+        {"src/shop/__init__.py": ["VERSION"], "src/shop/prices.py": ["__all__", "tax", "total"]},
+        pytest.approx(1 / 2 + 3 / 4),
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"src/shop/prices.py": PROJECT["src/shop/prices.py"].replace("total", "total_of")},
+        {"src/shop/prices.py": None, "src/shop/money.py": PROJECT["src/shop/prices.py"]},
+        {"src/shop/prices.py": None, "src/shop/money.py": PROJECT["src/shop/prices.py"].replace("total", "sum_of")},
+        {
+            "src/shop/prices.py": None,
+            "src/shop/prices/__init__.py": "from .a import *\n",
+            "src/shop/prices/a.py": PROJECT["src/shop/prices.py"],
+        },
+        {
+            "src/shop/prices.py": None,
+            "src/shop/web/pages.py": PROJECT["src/shop/web/pages.py"] + PROJECT["src/shop/prices.py"],
+            "src/shop/m.py": "",
+        },
+        {"src/shop/prices.py": "def total(:"},
+        {"src/shop/new.py": "x = 1\n"},
+        {"README.md": None},
+    ],
+    ids=["nothing", "renamed", "moved", "moved and renamed", "split", "merged", "broken", "new", "no module"],
+)
+def test_what_has_another_name_or_place_is_not_gone(gone: Gone, changes: dict[str, str | None]) -> None:
+    assert gone(changes) == ({}, 0)
+
+
+def test_one_new_module_stands_for_one_that_is_gone(gone: Gone) -> None:
+    names = "".join(f"x{number} = 1\n" for number in range(100))
+    found, modules = gone({"src/shop/prices.py": None, "src/shop/lazy.py": None, "src/shop/new.py": names})
+    assert (found, modules) == ({"src/shop/lazy.py": ["__getattr__", "lazy.py"]}, 1)
 
 
 @given(st.binary() | st.text().map(str.encode) | st.sampled_from([text.encode() for text in PROJECT.values()]))

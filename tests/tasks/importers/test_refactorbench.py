@@ -113,7 +113,8 @@ def test_the_commit_is_recorded_and_a_change_changes_the_task(checkout: Path) ->
     assert changed.grader_hash("e") == kept.grader_hash("e")
     (checkout / "tests/shop_refactor/rename-total-test.py").write_text(TEST + "\n")
     assert find(kept.task.id).grader_hash("e") != kept.grader_hash("e")
-    assert len(set(hashes)) == 3
+    # whether it lies in a clone changes nothing about a task
+    assert hashes[0] == hashes[1] != hashes[2]
 
 
 @pytest.mark.walls
@@ -127,6 +128,9 @@ def test_it_is_graded_by_upstreams_tests_and_credit_begins_at_what_passes_untouc
         "all": [RENAME.format(old="total", new="total_of")],
         "forgetful": ["p='src/shop/prices.py'; text=open(p).read(); open(p, 'w').write(text.replace('total', 'total_of'))"],
         "emptied": ["import pathlib\nfor path in pathlib.Path('src').rglob('*.py'): path.unlink()\nopen('src/left', 'w').close()"],
+        "deleted": [
+            "import os\nfor name in ('__init__', 'prices'): os.unlink(f'src/shop/{name}.py')\nopen('src/shop/left.py', 'w').close()"
+        ],
         "removed": ["import shutil; shutil.rmtree('src'); open('README', 'w').close()"],
     }.items():
         result = runner.run("refactorbench/shop-rename-total", model=Scripted(name, cells), store=store_path)
@@ -139,6 +143,8 @@ def test_it_is_graded_by_upstreams_tests_and_credit_begins_at_what_passes_untouc
     # upstream's tests see the file that is named, and not that the package cannot be imported any more
     assert scores["forgetful"] == ({"solved": (1, 1), "checks": (1, 1), "names_resolve": (0.5, 0.5)}, True, None)
     assert scores["emptied"][0]["names_resolve"] == (0, 0)
+    # a new module stands for one of the two, at the most
+    assert scores["deleted"][0]["names_resolve"] == (0.5, 0.5)
     assert scores["removed"][1] is False and "no folder left" in (scores["removed"][2] or "")
     assert tree_hash(checkout) == before
 

@@ -22,6 +22,8 @@ class Module:
     ----------
     names : set of str
         What it binds at its top.
+    own : set of str
+        What of it is made there, and not imported.
     stars : list
         What it imports everything from.
     asks : set
@@ -34,6 +36,7 @@ class Module:
     stars: "list[Ask]" = field(default_factory=list)
     asks: "set[Ask]" = field(default_factory=set)
     open: bool = False
+    own: "set[str]" = field(default_factory=set)
 
 
 def parsed(data: bytes) -> Module:
@@ -79,6 +82,7 @@ def _said(tree: ast.Module) -> Module:
                 otherwise.add(name)
             case ast.Attribute() if (chain := _chain(node)) is not None:
                 chains.append(chain)
+    module.own = module.names - imported.keys() - {"*"}
     module.open |= "__getattr__" in module.names or ("sys", "modules") in chains
     for first, *more in chains:
         # a name that may be something else, somewhere in the file, says nothing

@@ -179,6 +179,39 @@ def broken(untouched: Path, submission: Path) -> "tuple[dict[str, list[str]], in
     return found, len(now.files)
 
 
+def gone(untouched: Path, submission: Path) -> "tuple[dict[str, list[str]], float, int]":
+    """Return what modules had and no module that has changed has any more: the names by module, how many modules that makes, of how many.
+
+    A name may have moved, with its module or without it. As many new names in a module, or in a new module for one that is
+    gone, may have taken the place of others. A module that has lost half of its names counts as half a module; its own name
+    is one of them.
+
+    Raises
+    ------
+    TooMuch
+        If so much has changed that it is not looked at.
+    """
+    before, now = Tree(untouched), Tree(submission)
+    changed = {path for path in before.files.keys() | now.files.keys() if not _same(before, now, path)}
+    there = {f"{PurePosixPath(place).name}.py" for place in now.places}
+    there.update(name for path in changed & now.files.keys() for name in now.read(path).own)
+    had = {path: before.read(path).own | {_own_name(path)} for path in changed & before.files.keys()}
+    lost = {path: lacking for path, names in had.items() if (lacking := names - there) and not (path in now.files and now.read(path).open)}
+    known = set().union(*had.values())
+    replaced = {path for path in lost.keys() & now.files.keys() if len(now.read(path).own - known) >= len(lost[path])}
+    # the largest new module for the largest that is gone
+    removed = sorted(lost.keys() - now.files.keys(), key=lambda path: (-len(lost[path]), path))
+    new = sorted((len(now.read(path).own - known) + 1 for path in now.files.keys() - before.files.keys()), reverse=True)
+    replaced |= {path for path, size in zip(removed, new, strict=False) if size >= len(lost[path])}
+    found = {path: sorted(lost[path]) for path in sorted(lost.keys() - replaced)}
+    return found, sum(len(names) / len(had[path]) for path, names in found.items()), len(before.files)
+
+
+def _own_name(path: str) -> str:
+    place = PurePosixPath(path)
+    return f"{place.parent.name}.py" if place.name == "__init__.py" else place.name
+
+
 def _same(before: Tree, now: Tree, path: str) -> bool:
     if path not in before.files or path not in now.files:
         return False
