@@ -26,6 +26,7 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 _KINDS = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
 _MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 """What is wrong with the machine, whatever file is read."""
+_NEITHER = "is a {}, which is neither a file nor a folder"
 _SHORTER = "became shorter while it was read"
 _OUTSIDE = "is a symbolic link that leads outside its folder"
 
@@ -61,6 +62,11 @@ class Entry:
     shown: str
     said: str
     folder: int
+
+    @property
+    def special(self) -> str | None:
+        """What it is called where it is neither a file, a folder nor a link."""
+        return _KINDS.get(stat.S_IFMT(self.info.st_mode))
 
     @property
     def is_folder(self) -> bool:
@@ -180,18 +186,19 @@ class Files:
         with _telling(self.show(path), said, hint):
             return data.decode("utf-8")
 
-    def entries(self, path: str = ".", said: str = "", *, never: Sequence[str] = ()) -> Iterator[Entry]:
+    def entries(self, path: str = ".", said: str = "", *, never: Sequence[str] = (), special: bool = False) -> Iterator[Entry]:
         """Return what is in a folder, at any depth, a folder before its content and names in order; or a file, as ``.``.
 
         Raises
         ------
         TaskError
-            If something in it is neither a file, a folder nor a link, or there is too much.
+            If something in it is neither a file, a folder nor a link, unless ``special`` things are asked for too; or if
+            there is too much.
         """
         with _telling(self.show(path), said), self._opened(path, never) as descriptor:
             info = os.fstat(descriptor)
             if stat.S_ISDIR(info.st_mode):
-                yield from self._walk(descriptor, PurePosixPath(path), said, never)
+                yield from self._walk(descriptor, PurePosixPath(path), said, never, special=special)
             elif info.st_size > self.most_bytes:
                 raise Unfit(f"is larger than the {self.most_bytes} bytes that it may have")
             else:
@@ -240,10 +247,13 @@ class Files:
                             to.symlink_to(entry.link)
 
     def hash(self, path: str = ".", said: str = "") -> str:
-        """Return a SHA-256 over the paths and contents in a folder; that of nothing where it does not exist."""
+        """Return a SHA-256 over the paths and contents in a folder; that of nothing where it does not exist.
+
+        Links are not followed. Pipes, sockets and devices are there and have no content.
+        """
         digest = hashlib.sha256()
         folder: Entry | None = None
-        for entry in self.entries(path, said) if self.has(path) else ():
+        for entry in self.entries(path, said, special=True) if self.has(path) else ():
             if folder is not None and entry.path.parent != folder.path:
                 digest.update(os.fsencode(folder.path) + b"\0d\0")
             folder = entry if entry.is_folder else None
@@ -252,7 +262,9 @@ class Files:
                 continue
             # the size ends the head of a file; a letter before it says that it is something else
             digest.update(os.fsencode(entry.path) + b"\0")
-            if entry.link is not None:
+            if entry.special:
+                digest.update(b"s\0")
+            elif entry.link is not None:
                 target = os.fsencode(entry.link)
                 digest.update(b"l%d\0" % len(target) + target)
             else:
@@ -263,7 +275,7 @@ class Files:
             digest.update(os.fsencode(folder.path) + b"\0d\0")
         return digest.hexdigest()
 
-    def _walk(self, descriptor: int, at: PurePosixPath, said: str, never: Sequence[str]) -> Iterator[Entry]:
+    def _walk(self, descriptor: int, at: PurePosixPath, said: str, never: Sequence[str], *, special: bool = False) -> Iterator[Entry]:
         forbidden = self._identities(never)
         entries, size = 0, 0
 
@@ -284,8 +296,8 @@ class Files:
                         raise Unfit(f"is one too many: a folder may hold {self.most_entries} files and folders")
                     if size > self.most_bytes:
                         raise Unfit(f"goes beyond the {self.most_bytes} bytes that a folder may hold")
-                    if kind := _KINDS.get(stat.S_IFMT(info.st_mode)):
-                        raise Unfit(f"is a {kind}, which is neither a file nor a folder")
+                    if not special and (kind := _KINDS.get(stat.S_IFMT(info.st_mode))):
+                        raise Unfit(_NEITHER.format(kind))
                     link = os.readlink(name, dir_fd=folder) if stat.S_ISLNK(info.st_mode) else None
                     yield Entry(path, info, link, shown, said, folder)
                     if stat.S_ISDIR(info.st_mode):
@@ -341,7 +353,7 @@ class Files:
                 elif todo:
                     raise Unfit("does not exist")
                 elif kind := _KINDS.get(stat.S_IFMT(info.st_mode)):
-                    raise Unfit(f"is a {kind}, which is neither a file nor a folder")
+                    raise Unfit(_NEITHER.format(kind))
                 else:
                     above.append(_regular(closing, part, above[-1]))
             yield above[-1]
@@ -362,7 +374,7 @@ def tree_hash(root: Path) -> str:
     Raises
     ------
     TaskError
-        If something below it is neither a file, a folder nor a link, or there is too much.
+        If there is too much, or something cannot be read.
     """
     return Files(root).hash()
 
