@@ -132,6 +132,19 @@ class Observed(_OfAStep):
     observation: Observation
 
 
+class ToolCalled(_Event):
+    """A call of one of the task's functions, recorded when it has ended, whether or not anybody still waited for it."""
+
+    event: Literal["tool_called"] = "tool_called"
+    tool: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    result: Any = None
+    error: str | None = None
+    """What the agent's code was told where there is no result."""
+    seconds: float
+
+
 class StepFinished(_OfAStep):
     """A step is complete and durable."""
 
@@ -247,6 +260,7 @@ Event = Annotated[
     | ModelCalled
     | ActionTaken
     | Observed
+    | ToolCalled
     | StepFinished
     | SubmissionFrozen
     | Scored

@@ -158,7 +158,7 @@ async def execute(given: Plan) -> RunResult:
             if prepared is not None:
                 await asyncio.to_thread(staging.stage, given.folder, prepared, workspace)
                 await kernel.adopt()
-            async with _broker(given, prepared, kernel) as broker:
+            async with _broker(given, prepared, kernel, emit) as broker:
                 attempt = _attempts(given, prepared, files) if prepared is not None else None
                 answer = await _work(given, kernel, broker, attempt, outcome, emit)
         if prepared is not None and outcome.status in ("completed", "limit"):
@@ -209,16 +209,17 @@ async def _prepare(given: Plan) -> Prepared | None:
 
 
 @contextlib.asynccontextmanager
-async def _broker(given: Plan, prepared: Prepared | None, kernel: KernelSession) -> AsyncIterator[Broker | None]:
+async def _broker(given: Plan, prepared: Prepared | None, kernel: KernelSession, emit: Callable[..., None]) -> AsyncIterator[Broker | None]:
     """Give the agent the functions of a task that has any; they live as long as the kernel."""
     if prepared is None or given.task.interaction.mode not in ("tools", "environment"):
         yield None
         return
-    broker = Broker(given.folder, prepared, given.environment, given.variant, walled=given.sandbox != "none")
+    broker = Broker(given.folder, prepared, given.environment, given.variant, emit=emit, walled=given.sandbox != "none")
     try:
         await broker.start()
         await kernel.answer_with(broker.answer, broker.setup)
         yield broker
+        await broker.settle()
         if broker.failure is not None:
             raise broker.failure
     finally:

@@ -68,6 +68,7 @@ class Channel:
         )
         self._lines: dict[str, Line] = {}
         self._on_question: OnQuestion | None = None
+        self._answering: asyncio.Task[None] | None = None
         self.awaited = "its process"
         """What a kernel that is being connected to has last been waited for."""
 
@@ -105,6 +106,8 @@ class Channel:
             self._lines[name] = Line(path, "SUB" if name == "iopub" else "DEALER", identity)
         async with asyncio.timeout(READY_SECONDS):
             await self._ready()
+        if self._on_question is not None:
+            self._answering = asyncio.create_task(self._answer_questions(self._on_question))
 
     async def _ready(self) -> None:
         self.awaited = "its sockets"
@@ -206,7 +209,7 @@ class Channel:
         self._manager.session.key = key.encode()
 
     async def answer_with(self, on_question: OnQuestion) -> None:
-        """Answer what cells ask with ``input`` from now on; otherwise that is an error in the cell.
+        """Answer what the kernel asks with ``input`` from now on; otherwise that is an error in the cell.
 
         Raises
         ------
@@ -216,13 +219,14 @@ class Channel:
         self._on_question = on_question
         await self.connect()
 
-    async def _answer_questions(self, request: str, on_question: OnQuestion) -> None:
-        """Answer the questions of one cell, one after the other; the kernel waits for each answer."""
-        while True:
-            message = await self._message("stdin")
-            if message["msg_type"] == "input_request" and message["parent_header"].get("msg_id") == request:
-                answer = await on_question(str(message["content"].get("prompt", "")))
-                await self._send("stdin", "input_reply", {"value": answer})
+    async def _answer_questions(self, on_question: OnQuestion) -> None:
+        """Answer one question after the other, also those of threads whose cell is over, until the kernel hangs up."""
+        with contextlib.suppress(KernelDied, Disconnected):
+            while True:
+                message = await self._message("stdin")
+                if message["msg_type"] == "input_request":
+                    answer = await on_question(str(message["content"].get("prompt", "")))
+                    await self._send("stdin", "input_reply", {"value": answer})
 
     async def interrupt(self) -> None:
         """Ask the kernel to interrupt what it runs."""
@@ -251,19 +255,11 @@ class Channel:
             "stop_on_error": False,
             ASKS_FOR_CHANGES: True,
         }
-        answering: asyncio.Task[None] | None = None
         try:
             request = await self._send("shell", "execute_request", content)
-            if self._on_question is not None:
-                answering = asyncio.create_task(self._answer_questions(request, self._on_question))
             return await self._collect(request, collector, most)
         except Disconnected:
             return "cut off"
-        finally:
-            if answering is not None:
-                answering.cancel()
-                # what ends it ends the cell too, of which the caller hears
-                await asyncio.gather(answering, return_exceptions=True)
 
     async def _collect(self, request: str, collector: Collector, most: int) -> Literal["done", "flooded"]:
         outcome: Literal["done", "flooded"] = "done"
@@ -347,6 +343,9 @@ class Channel:
         return "" if provisioner is None else provisioner.ended_by or provisioner.why_dead()
 
     async def _hang_up(self) -> None:
+        if self._answering is not None:
+            self._answering.cancel()
+            await asyncio.wait({self._answering})
         lines = list(self._lines.values())
         self._lines.clear()
         await asyncio.gather(*(line.close() for line in lines))

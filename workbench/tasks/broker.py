@@ -10,31 +10,31 @@ import asyncio
 import contextlib
 import json
 import secrets
-import shutil
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import SandboxError, TaskError
+from workbench.errors import TaskError
+from workbench.events import Event, Noticed, ToolCalled
 from workbench.kernels import runtime, walls
 from workbench.kernels.environments import Environment
 from workbench.kernels.process import WalledProcess
 from workbench.kernels.view import INSIDE, Mount, View
+from workbench.tasks import bounded_json
 from workbench.tasks.folder import TaskFolder
 from workbench.tasks.staging import Prepared, limits_of
 
 _MOST_QUESTION = 2**20
+_MOST_ANSWER = 2**22 + 2**10
+_MOST_KEPT = 2**27
+_VALUE_BYTES = 64
+"""About what one value takes in memory, beside its text."""
+_LONGEST_NUMBER = 18
+"""Digits of a question's number."""
 _START_SECONDS = 120.0
 _LAST_WORDS_SECONDS = 2.0
-
-
-class NotANumber(ValueError):
-    """What JSON has no number for."""
-
-
-def _no_number(name: str) -> None:
-    raise NotANumber(name)
 
 
 @dataclass
@@ -44,13 +44,16 @@ class Episode:
     Attributes
     ----------
     calls : list of dict
-        Each with ``tool``, ``args``, ``kwargs``, and ``result`` or ``error``.
+        Each with ``tool``, ``args``, ``kwargs``, and ``result`` or ``error``; in the order they were made.
     queries : int
         How many were counted against the budget.
+    ended : str or None
+        Why the tools ended during the last call, after which none could be made.
     """
 
     calls: list[dict[str, Any]] = field(default_factory=list)
     queries: int = 0
+    ended: str | None = None
 
 
 class Broker:
@@ -66,23 +69,38 @@ class Broker:
         Whose Python they run with.
     variant : mapping of str to str
         The value of each axis of the prompt, for tools that ask for it.
+    emit : callable
+        Takes an event for each call.
     walled : bool
         False only under sandbox ``none``.
     """
 
     def __init__(
-        self, folder: TaskFolder, prepared: Prepared, environment: Environment, variant: Mapping[str, str], *, walled: bool = True
+        self,
+        folder: TaskFolder,
+        prepared: Prepared,
+        environment: Environment,
+        variant: Mapping[str, str],
+        *,
+        emit: Callable[[Event], None],
+        walled: bool = True,
     ) -> None:
         self.episode = Episode()
         self.tools: list[dict[str, str]] = []
         """Name, signature and documentation of each."""
-        self.failure: SandboxError | None = None
-        """Why the tools stopped answering, which is nobody's score."""
+        self.failure: Exception | None = None
+        """What went wrong that is not the agent's doing, and so is nobody's score."""
+        self._emit = emit
         self._task, self._prepared, self._environment, self._walled = folder.task, prepared, environment, walled
         self._variant = dict(variant)
         self._process: WalledProcess | None = None
         self._scratch: Path | None = None
         self._one_at_a_time = asyncio.Lock()
+        self._asked: set[asyncio.Task[str]] = set()
+        self._last = ("", "")
+        """Number and answer of the question that was answered last."""
+        self._kept = 0
+        self._over = False
 
     async def start(self) -> None:
         """Start the process and learn which tools it has.
@@ -103,17 +121,21 @@ class Broker:
             walls.enclose, INSIDE / "broker.py", arguments, view, limits, self._scratch, walled=self._walled
         )
         self._process = WalledProcess(enclosure, limits, listens=True)
-        try:
-            await self._process.start()
+        await self._process.start()
+        said: object = None
+        with contextlib.suppress(TimeoutError, ValueError):
             async with asyncio.timeout(_START_SECONDS):
-                said = json.loads(await self._process.stdout.readline() or "null")
-        except (TimeoutError, ValueError):
-            said = None
-        if not isinstance(said, dict) or "tools" not in said:
-            reason = said["failed"].strip().splitlines()[-1] if isinstance(said, dict) else await self._last_words()
-            await self.close()
-            raise TaskError(f"the tools of task {self._task.id} cannot be loaded: {reason}", hint=f"{entry} is in its hidden folder")
-        self.tools = said["tools"]
+                said, _ = bounded_json.parse((await self._process.stdout.readline()).strip(), _MOST_ANSWER)
+        match said:
+            case {"tools": list(tools)} if all(_describes_a_tool(tool) for tool in tools):
+                self.tools = tools
+                return
+            case {"failed": str(trace)} if trace.strip():
+                reason = trace.strip().splitlines()[-1]
+            case _:
+                reason = await self._last_words()
+        await self.close()
+        raise TaskError(f"the tools of task {self._task.id} cannot be loaded: {reason}", hint=f"{entry} is in its hidden folder")
 
     @property
     def setup(self) -> str:
@@ -128,49 +150,118 @@ class Broker:
         return f"These functions are there in your Python session; nothing needs to be imported for them.{limit}\n\n```\n{listed}\n```"
 
     async def answer(self, question: str) -> str:
-        """Answer what the agent's code asks; what makes no sense is an error it is told."""
-        async with self._one_at_a_time:
-            try:
-                call = self._parsed(question)
-            except ValueError as error:
-                return json.dumps({"error": str(error)})
-            budget = self._task.interaction.max_queries
-            if budget is not None and self.episode.queries >= budget:
-                return json.dumps({"error": f"the budget of {budget} calls is used up"})
-            self.episode.queries += 1
-            try:
-                answer = await self._ask(call)
-            except SandboxError as error:
-                self.failure = error
-                return json.dumps({"error": "the functions are gone"})
-            self.episode.calls.append({**call, **answer})
-            return json.dumps(answer)
+        """Answer what the agent's code asks; what makes no sense is an error it is told.
 
-    def _parsed(self, question: str) -> dict[str, Any]:
-        if len(question) > _MOST_QUESTION:
-            raise ValueError("the arguments are too large")
+        A question is ``NUMBER JSON``, and so is its answer. The number alone asks for the last answer again. A call that was
+        begun goes on, and is recorded, when nobody waits for its answer any more.
+        """
+        asked = asyncio.create_task(self._answer(question))
+        self._asked.add(asked)
+        asked.add_done_callback(self._asked.discard)
+        return await asyncio.shield(asked)
+
+    async def settle(self) -> None:
+        """Wait for the call that is being made, within its time, and let no other begin."""
+        self._over = True
+        await asyncio.gather(*self._asked, return_exceptions=True)
+
+    async def _answer(self, question: str) -> str:
+        number, _, call = question.partition(" ")
+        if not (number.isascii() and number.isdigit() and len(number) <= _LONGEST_NUMBER):
+            return json.dumps({"error": "nobody is here to answer input(); call the task's functions instead"})
+        async with self._one_at_a_time:
+            if number != self._last[0] or call:
+                try:
+                    answer = await self._made(call)
+                except Exception as error:
+                    # the record cannot be kept, for one; the agent's code must not wait for ever
+                    self.failure = error
+                    answer = {"error": "the functions are gone"}
+                self._last = number, json.dumps(answer)
+            return " ".join(self._last)
+
+    async def _made(self, text: str) -> dict[str, Any]:
+        """Make a call and record it, if it can be made."""
+        budget = self._task.interaction.max_queries
         try:
-            call = json.loads(question, parse_constant=_no_number)
-        except NotANumber as error:
-            raise ValueError(f"{error} is not a number that can be sent") from None
-        except (ValueError, RecursionError):
-            raise ValueError("nobody is here to answer input(); call the task's functions instead") from None
+            call, values = self._parsed(text)
+        except ValueError as error:
+            return {"error": str(error)}
+        if self._over:
+            return {"error": "the run is over"}
+        if self.failure is not None or self.episode.ended is not None:
+            return {"error": "the functions are gone"}
+        if budget is not None and self.episode.queries >= budget:
+            return {"error": f"the budget of {budget} calls is used up"}
+        if self._kept > _MOST_KEPT:
+            return {"error": "the calls made so far are as many and as large as can be recorded"}
+        self._kept += len(text) + _VALUE_BYTES * values
+        self.episode.queries += 1
+        began = time.monotonic()
+        answer: dict[str, Any] = {"error": "the run was stopped before there was an answer"}
+        try:
+            answer = await self._ask(call)
+        finally:
+            if self.failure is None:
+                self.episode.calls.append({**call, **answer})
+                self._emit(ToolCalled(**call, **answer, seconds=time.monotonic() - began))
+        return answer
+
+    def _parsed(self, text: str) -> tuple[dict[str, Any], int]:
+        try:
+            call, values = bounded_json.parse(text, _MOST_QUESTION)
+        except bounded_json.Refused as error:
+            raise ValueError(f"the call cannot be sent: it {error}") from None
         match call:
             case {"tool": str(name), "args": list(args), "kwargs": dict(kwargs)} if name in {tool["name"] for tool in self.tools}:
-                return {"tool": name, "args": args, "kwargs": kwargs}
+                return {"tool": name, "args": args, "kwargs": kwargs}, values
         raise ValueError("there is no such function")
 
     async def _ask(self, call: dict[str, Any]) -> dict[str, Any]:
-        assert self._process is not None, "the broker is not started"
+        """Send a call to the tools and return their answer; where none comes they are ended, which is the agent's doing."""
+        process, number, seconds = self._process, self.episode.queries, self._task.environment.cell_seconds
+        assert process is not None, "the broker is not started"
+        if number == 1 and process.returncode is not None:
+            self.failure = TaskError(f"the tools of task {self._task.id} ended before the first call: {process.why_dead()}")
+            return {"error": "the functions are gone"}
+        line = b""
         try:
-            self._process.stdin.write(json.dumps(call).encode() + b"\n")
-            await self._process.stdin.drain()
-            async with asyncio.timeout(self._task.environment.cell_seconds):
-                answer = json.loads(await self._process.stdout.readline())
-        except (TimeoutError, OSError, ValueError):
-            raise SandboxError(f"the tools of task {self._task.id} do not answer: {await self._last_words()}") from None
-        assert isinstance(answer, dict)
-        return answer
+            async with asyncio.timeout(seconds):
+                process.stdin.write(f"{number} {json.dumps(call)}\n".encode())
+                await process.stdin.drain()
+                line = await process.stdout.readline()
+        except TimeoutError:
+            return await self._end(f"there was no answer within {seconds:g} s")
+        except ValueError:
+            return await self._end("they answered a line that is too long to be read")
+        except OSError:
+            # whoever has closed the pipe writes no more either
+            pass
+        if not line.endswith(b"\n"):
+            return await self._end(await self._last_words())
+        answered, _, text = line.strip().partition(b" ")
+        if answered != str(number).encode():
+            return await self._end("they answered something that is no answer to this call")
+        try:
+            answer, values = bounded_json.parse(text, _MOST_ANSWER)
+        except bounded_json.Refused as error:
+            return {"error": f"the result cannot be sent: it {error}"}
+        self._kept += len(text) + _VALUE_BYTES * values
+        match answer:
+            case {"result": result}:
+                return {"result": result}
+            case {"error": str(said)}:
+                return {"error": said}
+        return await self._end("they answered something that is neither a result nor an error")
+
+    async def _end(self, reason: str) -> dict[str, Any]:
+        """Kill the tools for good; return what the agent is told, which is not their last words."""
+        assert self._process is not None
+        self.episode.ended = reason
+        await self._process.kill()
+        ended = f"the task's functions ended during call {self.episode.queries}: {reason}; what was asked until then is graded"
+        self._emit(Noticed(kind="tools", message=ended))
+        return {"error": "the functions ended during this call and are gone"}
 
     async def _last_words(self) -> str:
         assert self._process is not None
@@ -180,9 +271,20 @@ class Broker:
         return "they are silent" if self._process.returncode is None else self._process.why_dead()
 
     async def close(self) -> None:
-        """Kill the process; safe to call twice."""
+        """Kill the process, and the call that is being made is recorded as stopped; safe to call twice."""
+        self._over = True
+        for asked in list(self._asked):
+            asked.cancel()
+        await asyncio.gather(*self._asked, return_exceptions=True)
         process, self._process = self._process, None
         if process is not None:
             await process.kill()
         if self._scratch is not None:
-            await asyncio.to_thread(shutil.rmtree, self._scratch, True)
+            await asyncio.to_thread(runtime.remove, self._scratch)
+
+
+def _describes_a_tool(said: object) -> bool:
+    match said:
+        case {"name": str(name), "signature": str(), "doc": str()}:
+            return name.isidentifier()
+    return False

@@ -1,8 +1,8 @@
 """Hold the tools or the environment of a task where the agent's code cannot reach them, and call them when it asks.
 
-Started by ``launch.py`` as ``broker.py HIDDEN ENTRY VARIANT``, the last as JSON. Reads a line of JSON a call,
-``{"tool", "args", "kwargs"}``, and answers with one, ``{"result"}`` or ``{"error"}``; the first line says which tools there
-are. It never imports workbench.
+Started by ``launch.py`` as ``broker.py HIDDEN ENTRY VARIANT``, the last as JSON. The first line it writes says which tools
+there are. Then it reads a line a call, ``NUMBER {"tool", "args", "kwargs"}``, and answers each with one that has the same
+number, ``NUMBER {"result"}`` or ``NUMBER {"error"}``. It never imports workbench.
 """
 
 import importlib.util
@@ -49,25 +49,39 @@ def _signature(tool: "Callable") -> str:
         return "(*args, **kwargs)"
 
 
-def call(tools: "dict[str, Callable]", line: bytes) -> str:
+def call(tools: "dict[str, Callable]", asked: "dict") -> str:
     """Make one call and return the answer as JSON; whatever goes wrong in it is the caller's to know, without a trace of where."""
     try:
-        asked = json.loads(line)
         answer = {"result": tools[asked["tool"]](*asked["args"], **asked["kwargs"])}
         text = json.dumps(answer, allow_nan=False)
         if len(text) > MOST:
             raise ValueError(f"the result has more than {MOST} bytes")
-    except Exception as error:
-        traceback.print_exc()
-        text = json.dumps({"error": f"{type(error).__name__}: {error}"[:2000]})
+    except BaseException as error:
+        # a tool that calls exit() ends its call and not the others'
+        text = json.dumps({"error": told(error)})
     return text
+
+
+def told(error: BaseException) -> str:
+    """Return what the caller is told of ``error``; the trace goes to the log."""
+    try:
+        traceback.print_exc()
+        return f"{type(error).__name__}: {error}"[:2000]
+    except Exception:
+        return type(error).__name__
+
+
+def private(descriptor: int, instead: int) -> int:
+    """Return a copy of ``descriptor`` that the tools do not know of; where it was, they find ``instead``."""
+    copy = os.dup(descriptor)
+    os.dup2(instead, descriptor)
+    return copy
 
 
 def main() -> None:
     """Say which tools there are, then answer until nobody asks any more."""
-    channel = os.dup(1)
-    os.set_inheritable(channel, False)
-    os.dup2(2, 1)
+    # what a tool prints or reads is none of this conversation
+    questions, channel = private(0, os.open(os.devnull, os.O_RDONLY)), private(1, 2)
     sys.dont_write_bytecode = True
     try:
         tools = load(Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3]))
@@ -75,11 +89,12 @@ def main() -> None:
     except BaseException:
         os.write(channel, json.dumps({"failed": traceback.format_exc()[-4000:]}).encode() + b"\n")
         return
-    with open(channel, "wb") as answers:
+    with open(questions, "rb") as asked, open(channel, "wb") as answers:
         answers.write(first.encode() + b"\n")
         answers.flush()
-        for line in sys.stdin.buffer:
-            answers.write(call(tools, line).encode() + b"\n")
+        for line in asked:
+            number, _, question = line.partition(b" ")
+            answers.write(number + b" " + call(tools, json.loads(question)).encode() + b"\n")
             answers.flush()
 
 
