@@ -24,7 +24,7 @@ from workbench.models.scripted import ALONE, OF_PROGRAMS, Scripted
 from workbench.result import RunResult
 from workbench.storage.store import Store
 from workbench.tasks import grading, staging, submission
-from workbench.tasks.folder import TaskFolder
+from workbench.tasks.folder import TaskFolder, copy_tree
 from workbench.tasks.metrics import Metric
 from workbench.tasks.sandboxes import Sandboxes
 from workbench.tasks.staging import Prepared
@@ -250,7 +250,7 @@ class _Check:
         task = self.folder.task
         sandboxes = Sandboxes(environment, staging.limits_of(task, environment), task.environment.hide)
         try:
-            await asyncio.to_thread(shutil.copytree, prepared.workspace, sandboxes.lent.host / "0", symlinks=True)
+            await asyncio.to_thread(copy_tree, prepared.workspace, sandboxes.lent.host / "0")
             await sandboxes.answer({"start": "0", "at": "/grading/submission", "code": code})
             ended = await sandboxes.answer({"end": "0", "seconds": _SEARCH_SECONDS})
             return f"{ended['stdout']}\n{ended['stderr']}"
