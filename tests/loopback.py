@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
+import struct
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -86,6 +88,28 @@ class Malformed:
 
 
 @dataclass(frozen=True)
+class Raw:
+    """Answer with exactly these bytes, whatever was asked for.
+
+    ``end`` is what comes after them: the proper end, a closed connection, a reset one, or nothing until ``until`` is set.
+    """
+
+    body: str | bytes = b""
+    status: int = 200
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    end: Literal["whole", "closed", "reset", "slow"] = "whole"
+    until: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True)
+class HangUp:
+    """Answer nothing: close or reset the connection when the request is read."""
+
+    how: Literal["closed", "reset"] = "closed"
+
+
+@dataclass(frozen=True)
 class SlowFirstByte:
     """Send nothing until an event is set (the server sets it when it closes), then answer ``then``."""
 
@@ -93,7 +117,10 @@ class SlowFirstByte:
     then: Say | Call = field(default_factory=lambda: Say("late"))
 
 
-Turn = Say | Call | RateLimit | ServerError | Refuse | CutOff | Malformed | SlowFirstByte
+Turn = Say | Call | RateLimit | ServerError | Refuse | CutOff | Malformed | Raw | HangUp | SlowFirstByte
+
+CHATS = ("/v1/chat/completions", "/v1/completions", "/v1/messages", "/api/chat")
+"""Where OpenAI's wire, its older one, Anthropic's and Ollama's are asked; all but the first only with :class:`Raw` turns."""
 
 
 class Loopback:
@@ -159,7 +186,7 @@ class Loopback:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for turn in self.script:
-            if isinstance(turn, SlowFirstByte):
+            if isinstance(turn, SlowFirstByte | Raw):
                 turn.until.set()
         self._server.shutdown()
         self._server.server_close()
@@ -186,7 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.path == "/v1/chat/completions":
+        if self.path in CHATS:
             body = json.loads(data)
             self._answer(self.server_script.play(dict(self.headers.items()), body), body)
         else:
@@ -198,6 +225,10 @@ class _Handler(BaseHTTPRequestHandler):
             case SlowFirstByte(until, then):
                 until.wait()
                 self._answer(then, body)
+            case Raw():
+                self._raw(turn)
+            case HangUp(how):
+                self._hang_up(reset=how == "reset")
             case RateLimit(retry_after, message):
                 self._error(429, message, retry_after=retry_after, code="rate_limit_exceeded")
             case ServerError(status, message, retry_after):
@@ -231,6 +262,27 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(f"{len(line):x}\r\n".encode() + line + b"\r\n")
         if end:
             self.wfile.write(b"0\r\n\r\n")
+        self.close_connection = True
+
+    def _raw(self, turn: Raw) -> None:
+        data = turn.body.encode() if isinstance(turn.body, str) else turn.body
+        self.send_response(turn.status)
+        self.send_header("Content-Type", turn.content_type)
+        self.send_header("Transfer-Encoding", "chunked")
+        for name, value in turn.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if data:
+            self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        if turn.end == "slow":
+            turn.until.wait()
+        if turn.end == "whole":
+            self.wfile.write(b"0\r\n\r\n")
+        self._hang_up(reset=turn.end == "reset")
+
+    def _hang_up(self, *, reset: bool) -> None:
+        if reset:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True
 
     def _json(self, status: int, body: Mapping[str, Any]) -> None:

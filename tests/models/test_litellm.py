@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
-import os
 import socket
 import subprocess
 import sys
@@ -16,43 +15,15 @@ from typing import Any
 import pytest
 
 from tests.loopback import Call, CutOff, Loopback, Malformed, RateLimit, Refuse, Say, ServerError, SlowFirstByte, Turn
+from tests.models.asked import HELLO, Asked
 from workbench.messages import Image, Message, Tool, ToolCall
-from workbench.models.base import Model, ModelError
+from workbench.models.base import Model
 from workbench.models.litellm import CUT_OFF_NOTE, LiteLLMModel
 from workbench.models.wire import to_wire
 
-HELLO = [Message(role="user", text="hello")]
 KEY = "sk-abcdefghijklmnopqrstuvwxyz"
 PIXEL = Image(media_type="image/png", data="iVBORw0KGgo=")
 Start = Callable[..., Loopback]
-
-
-@pytest.fixture(autouse=True)
-def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.endswith("_API_KEY"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-class Asked:
-    """A model of the scripted server, and the waits between its attempts, which no test waits for."""
-
-    def __init__(self, server: Loopback, name: str = "openai/scripted", **options: Any) -> None:
-        self.waits: list[float] = []
-        self.shown: list[str] = []
-        self.model = LiteLLMModel(name, **{"base_url": server.base_url, "sleep": self._sleep, **options})
-
-    async def _sleep(self, seconds: float) -> None:
-        self.waits.append(seconds)
-
-    async def reply(self, messages: list[Message] = HELLO, *, stream: bool = False, tools: list[Tool] | None = None) -> Any:
-        return await self.model.reply(messages, tools=tools or [], on_text=self.shown.append if stream else None)
-
-    async def error(self, *, stream: bool = False) -> ModelError:
-        with pytest.raises(ModelError) as caught:
-            await self.reply(stream=stream)
-        return caught.value
 
 
 both = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])

@@ -46,6 +46,12 @@ class Exchange:
         return body.decode("utf-8", "replace")
 
     @functools.cached_property
+    def is_document(self) -> bool:
+        """Whether the body is one JSON document of OpenAI's wire, and so no stream."""
+        whole = _json(self.text)
+        return isinstance(whole, dict) and "choices" in whole
+
+    @functools.cached_property
     def _values(self) -> list[Any]:
         """What the body holds: a document or, where it is none, one JSON value a line, with or without ``data:`` before it."""
         if (whole := _json(self.text)) is not _BROKEN:
@@ -64,7 +70,8 @@ class Exchange:
     @property
     def malformed(self) -> bool:
         """Whether an event of a stream is not JSON, or the body is nothing like a stream."""
-        return _BROKEN in self._values or (bool(self.text.strip()) and not re.search("^(data:|event:|:|{)", self.text, re.MULTILINE))
+        unlike = bool(self.text.strip()) and not self._values and not re.search("^(data:|event:|:|{)", self.text, re.MULTILINE)
+        return unlike or _BROKEN in self._values
 
     @property
     def finish_reason(self) -> str:
@@ -77,11 +84,20 @@ class Exchange:
         return next((failure for part in self.parts if (failure := _failure(part)) is not None), None)
 
 
-_watched: ContextVar[list[Exchange] | None] = ContextVar("watched exchanges", default=None)
+class Watch(list[Exchange]):
+    """The exchanges of one model call, in order."""
+
+    @property
+    def last(self) -> Exchange | None:
+        """The exchange that decides; None where nothing went over the wire."""
+        return self[-1] if self else None
+
+
+_watching: ContextVar[Watch | None] = ContextVar("watching", default=None)
 
 
 @contextlib.contextmanager
-def watch() -> Iterator[list[Exchange]]:
+def watch() -> Iterator[Watch]:
     """List the exchanges that are begun within, by this task and what it starts, and by no other.
 
     A request that failed on its way is not sent a second time within: who watches decides about retries.
@@ -89,12 +105,12 @@ def watch() -> Iterator[list[Exchange]]:
     for name in ("httpx", "httpx2"):  # litellm's client, and the one that OpenAI's own package makes
         if name in sys.modules:
             _listen(sys.modules[name])
-    exchanges: list[Exchange] = []
-    token = _watched.set(exchanges)
+    exchanges = Watch()
+    token = _watching.set(exchanges)
     try:
         yield exchanges
     finally:
-        _watched.reset(token)
+        _watching.reset(token)
 
 
 @functools.cache
@@ -121,7 +137,7 @@ def _listen(module: ModuleType) -> None:
 
     @functools.wraps(send)
     async def heard(client: Any, request: Any, *, stream: bool = False, **options: Any) -> Any:
-        exchanges = _watched.get()
+        exchanges = _watching.get()
         if exchanges is None:
             return await send(client, request, stream=stream, **options)
         for earlier in exchanges:

@@ -22,6 +22,7 @@ import tenacity
 
 from workbench.messages import Attempt, Message, Reply, Tool, Usage
 from workbench.models.base import ModelError
+from workbench.models.base_url import BaseUrl
 from workbench.models.exchange import watch
 from workbench.models.trouble import Trouble, diagnose, hint, public, without_secrets
 from workbench.models.wire import Theirs, read, read_stream, to_wire
@@ -41,7 +42,8 @@ class LiteLLMModel:
     name : str
         ``provider/model``, for example ``anthropic/claude-sonnet-4-5``, or ``openai/NAME`` for any OpenAI-compatible server.
     base_url : str, optional
-        Where the server is; the provider's own address without it.
+        Where the server is; the provider's own address without it. A user and a password in it (``https://USER:PASSWORD@HOST``)
+        are sent as basic authentication, and are neither shown nor recorded.
     api_key : str, optional
         Without it the provider's environment variable is used; a server of your own at ``base_url`` needs none.
     temperature, max_tokens : float and int, optional
@@ -59,6 +61,11 @@ class LiteLLMModel:
         so it happens in the first call); until then, and for models not in the table, False.
     sleep : callable
         Waits between attempts; tests pass one that does not.
+
+    Raises
+    ------
+    UsageError
+        If no server can be asked at ``base_url``.
 
     Examples
     --------
@@ -83,12 +90,15 @@ class LiteLLMModel:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.name = name
-        self.base_url = base_url
+        base = None if base_url is None else BaseUrl.parse(base_url)
+        self.base_url = base.url if base else None
         self.timeout = timeout
         self.retries = retries
         self.max_wait = max_wait
         self.extra = dict(extra or {})
         self._api_key = api_key
+        self._authorization = base.authorization if base else None
+        self._secrets = (api_key or "", *(base.secrets if base else ()))
         self._sampling = {"temperature": temperature, "max_tokens": max_tokens}
         self._sees_images = sees_images
         self._sleep = sleep
@@ -123,14 +133,12 @@ class LiteLLMModel:
             with watch() as exchanges:
                 try:
                     response = await litellm.acompletion(**request)
-                    exchange = exchanges[-1] if exchanges else None
-                    answer = await read_stream(response, show, exchange) if request["stream"] else read(response)
+                    answer = await read_stream(response, show, exchanges) if request["stream"] else read(response)
                 except Exception as raised:
                     if raised is show.error:
                         raise
                     error = raised
-            exchange = exchanges[-1] if exchanges else None
-            if trouble := diagnose(exchange, error, outer, streamed=request["stream"], timeout=self.timeout):
+            if trouble := diagnose(exchanges.last, error, outer, streamed=request["stream"], timeout=self.timeout):
                 said = self._without_secrets(trouble.said)
                 attempts.append(Attempt(status=trouble.status, seconds=time.perf_counter() - started, error=said))
                 raise _AttemptFailedError(trouble) from error
@@ -178,6 +186,8 @@ class LiteLLMModel:
                 request["_skip_mcp_handler"] = True
         if self.base_url is not None:
             request["base_url"] = self.base_url
+        if self._authorization is not None:
+            request["extra_headers"] = {"Authorization": self._authorization, **(request.get("extra_headers") or {})}
         key = self._api_key
         if key is None and self.base_url is not None and any(name.endswith("KEY") for name in _missing_settings(litellm, self.name)):
             key = "none"  # a local server wants no key, but the client refuses to start without one
@@ -202,7 +212,7 @@ class LiteLLMModel:
         return ModelError(message, hint=self._without_secrets(remedy), attempts=attempts)
 
     def _without_secrets(self, text: str) -> str:
-        return without_secrets(text, key=self._api_key, settings=self.extra)
+        return without_secrets(text, secrets=self._secrets, settings=self.extra)
 
 
 @functools.cache

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from workbench.messages import AttemptStatus
 from workbench.models.exchange import Exchange
+from workbench.models.wire import NoReplyError
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,9 @@ def _broken(exchange: Exchange, causes: Sequence[BaseException], *, streamed: bo
         return Trouble("cut_off", "the connection closed before the answer was whole")
     if streamed and not exchange.finish_reason and not exchange.malformed:
         return Trouble("cut_off", "the stream ended before a finish reason")
-    what = "has no reply" if exchange.parts and not exchange.malformed else "is not JSON"
-    return Trouble("malformed", f"the answer {what}: {_shown(exchange.text) or 'it is empty'}")
+    lacks = next((str(cause) for cause in causes if isinstance(cause, NoReplyError)), "the answer is no reply")
+    what = lacks if exchange.parts and not exchange.malformed else "the answer is not JSON"
+    return Trouble("malformed", f"{what}: {_shown(exchange.text) or 'it is empty'}")
 
 
 def _unsent(chain: Sequence[BaseException]) -> Trouble:
@@ -142,7 +144,8 @@ def _code(marks: Iterable[str]) -> int:
 def _words(exchange: Exchange) -> tuple[str, frozenset[str]]:
     """Return what the body says of an error, in words and as its code, type and status."""
     body = exchange.failure or next(iter(exchange.parts), {})
-    said = _shown(str(body.get("message") or body.get("detail") or exchange.text)) or http.client.responses.get(exchange.status or 0, "")
+    said = _shown(str(body.get("message") or body.get("detail") or exchange.text))
+    said = said or http.client.responses.get(exchange.status or 0, "no reason was given")
     return said, frozenset(str(body.get(name)).lower() for name in ("code", "type", "status"))
 
 
@@ -200,15 +203,17 @@ def hint(trouble: Trouble, *, base_url: str | None, missing: Sequence[str]) -> s
     return ""
 
 
-def without_secrets(text: str, *, key: str | None, settings: Mapping[str, Any]) -> str:
-    """Return text with `***` for the key, for the secrets of settings and environment, and for what has the shape of a key."""
-    for secret in sorted([key or "", *_secrets(os.environ), *_secrets(settings)], key=len, reverse=True):
+def without_secrets(text: str, *, secrets: Iterable[str], settings: Mapping[str, Any]) -> str:
+    """Return text with `***` for these secrets, for those of settings and environment, and for what has the shape of a key."""
+    for secret in sorted([*secrets, *_secrets(os.environ), *_secrets(settings)], key=len, reverse=True):
         if len(secret) >= 6:  # shorter ones are placeholders such as "none", and words of their own
             text = text.replace(secret, "***")
     return _SECRET_SHAPES.sub("***", text)
 
 
-_SECRET_SHAPES = re.compile(r"\b(?:sk|pk|gsk|xai|hf|r8)[-_][\w*-]{8,}|\bAIza[\w-]{20,}|(?<=[?&]key=)[^&\s'\"]+|(?<=Bearer )[^\s'\"]+")
+_SECRET_SHAPES = re.compile(
+    r"\b(?:sk|pk|gsk|xai|hf|r8)[-_][\w*-]{8,}|\bAIza[\w-]{20,}|(?<=[?&]key=)[^&\s'\"]+|(?<=Bearer )[^\s'\"]+|(?<=://)[^\s/@]+(?=@)"
+)
 _SECRET_NAMES = re.compile(r"key|token|secret|password|authorization", re.IGNORECASE)
 
 

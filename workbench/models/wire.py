@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from workbench.messages import Message, Reply, ToolCall, Usage
-from workbench.models.exchange import Exchange
+from workbench.models.exchange import Watch
 
 Theirs: TypeAlias = Any
 """An object of litellm's, whose types would have to be imported to be named."""
@@ -85,8 +85,8 @@ def read(response: Theirs) -> Reply:
     )
 
 
-async def read_stream(stream: Theirs, show: Callable[[str], None], exchange: Exchange | None) -> Reply:
-    """Return a streamed answer as our reply, showing its text as it comes; `exchange` is what brings it."""
+async def read_stream(stream: Theirs, show: Callable[[str], None], exchanges: Watch) -> Reply:
+    """Return a streamed answer as our reply, showing its text as it comes; `exchanges` are what brings it."""
     text: list[str] = []
     reasoning: list[str] = []
     calls: list[tuple[int, ToolCall]] = []
@@ -108,13 +108,17 @@ async def read_stream(stream: Theirs, show: Callable[[str], None], exchange: Exc
                     show(delta.content)
     except Exception:
         # a connection that breaks after the finish reason takes nothing from the answer
-        if exchange is None or exchange.fault != "cut_off" or not exchange.finish_reason:
+        if exchanges.last is None or exchanges.last.fault != "cut_off" or not exchanges.last.finish_reason:
             raise
+    exchange = exchanges.last
     # litellm ends every stream with a finish reason, of its own making if the provider sent none; what it saw counts only for
     # providers whose wire we do not read
-    if not ((exchange and exchange.finish_reason) or stream.received_finish_reason or stream.intermittent_finish_reason):
+    saw = getattr(stream, "received_finish_reason", None) or getattr(stream, "intermittent_finish_reason", None)
+    if not saw and not (exchange and exchange.finish_reason):
         raise NoReplyError("the stream ended before a finish reason")
-    if not any(getattr(chunk, "usage", None) for chunk in stream.chunks):
+    if not (text or any(reasoning) or calls) and exchange and exchange.is_document:
+        raise NoReplyError("the answer is no stream")
+    if not any(getattr(chunk, "usage", None) for chunk in getattr(stream, "chunks", ())):
         usage = None  # litellm counts for itself where the provider did not, which is an estimate
     return Reply(
         text="".join(text),
