@@ -212,7 +212,8 @@ async def test_the_annotators_own_analysis_is_solved(analysis: Imported, store_p
     ids=["no code", "no function each", "no object"],
 )
 async def test_a_reply_that_cannot_be_used_is_no_zero(analysis: Imported, store_path: Path, bad: list[str], said: str) -> None:
-    judge, _ = answering(*bad[:-1], *[bad[-1]] * 3)
+    # a grading that failed is repeated
+    judge, _ = answering(*[*bad[:-1], *[bad[-1]] * 3] * 2)
     result = await runner.run_async(analysis, model=handing_in(), judge=judge, store=store_path)
     assert (result.success, result.error and result.error.kind) == (None, "grader")
     assert said in str(result.error)

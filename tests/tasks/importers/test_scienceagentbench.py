@@ -279,7 +279,7 @@ def test_a_figure_is_judged_as_upstream_does(figure: Imported, last: str, succes
 
 @pytest.mark.walls
 def test_no_score_is_no_verdict_whatever_the_evaluation_makes_of_it(figure: Imported) -> None:
-    result = wb.run(figure, model=drawing(PNG), judge=seeing("[FINAL SCORE]: 90", *["It is nice."] * 3)[0])
+    result = wb.run(figure, model=drawing(PNG), judge=seeing(*["[FINAL SCORE]: 90", *["It is nice."] * 3] * 2)[0])
     assert (result.success, result.error and result.error.kind) == (None, "grader")
     assert "replies to 'figure' cannot be read, 3 times" in str(result.error)
 
