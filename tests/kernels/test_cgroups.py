@@ -69,6 +69,16 @@ def test_version_1_gets_a_folder_per_controller_below_its_own(tmp_path: Path) ->
     assert not cpu.exists()
 
 
+def test_processor_time_is_read_where_it_is_counted(tmp_path: Path) -> None:
+    first = Cgroup.create("box-1", LIMITS, **tree_1(tmp_path / "one"))
+    second = Cgroup.create("box-1", LIMITS, **tree_2(tmp_path / "two"))
+    assert first is not None and second is not None
+    assert (first.cpu_seconds(), second.cpu_seconds()) == (None, None)
+    (first.folders[-1] / "cpuacct.usage").write_text("1500000000\n")
+    (second.folders[0] / "cpu.stat").write_text("usage_usec 2500000\nuser_usec 2000000\nsystem_usec 500000\n")
+    assert (first.cpu_seconds(), second.cpu_seconds()) == (1.5, 2.5)
+
+
 def test_version_1_with_all_controllers_in_one_hierarchy(tmp_path: Path) -> None:
     (tmp_path / "all").mkdir()
     given = {"mounts": f"cgroup {tmp_path}/all cgroup rw,memory,pids,cpu 0 0\n", "own": "3:memory,pids,cpu:/\n"}

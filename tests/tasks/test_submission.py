@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 import workbench
 from workbench.events import SubmissionFrozen
 from workbench.tasks.spec import Submission
-from workbench.tasks.submission import Frozen, freeze, thaw
+from workbench.tasks.submission import Frozen, control, freeze, thaw
 
 SECRET = b"the hidden labels"
 
@@ -487,3 +487,33 @@ class TestAnyTree:
             assert (frozen.invalid, (place.root / path).read_bytes()) == (None, found)
         else:
             assert frozen.invalid is not None and frozen.files == []
+
+
+class TestControl:
+    """What a grader is given to see whether it grades anything."""
+
+    @pytest.mark.parametrize(
+        ("kind", "path", "files"),
+        [
+            ("tree", None, {"a.txt": b"as it was"}),
+            ("file", "a.txt", {"a.txt": b"as it was"}),
+            ("file", "b/c.csv", {"b/c.csv": b""}),
+            ("json", "b.json", {"b.json": b"{}"}),
+            ("answer", None, {"answer.txt": b""}),
+            ("episode", None, {"episode.json": b'{"calls": [], "queries": 0, "answer": ""}'}),
+        ],
+    )
+    def test_is_what_nobody_has_worked_at(self, tmp_path: Path, kind: str, path: str | None, files: dict[str, bytes]) -> None:
+        workspace, root = tmp_path / "workspace", tmp_path / "root"
+        workspace.mkdir()
+        root.mkdir()
+        (workspace / "a.txt").write_bytes(b"as it was")
+        found = control(Submission.model_validate({"kind": kind, "path": path}), workspace, root)
+        assert found.invalid is None
+        assert {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()} == files
+
+    def test_of_a_workspace_without_files_is_empty(self, tmp_path: Path) -> None:
+        (tmp_path / "workspace").mkdir()
+        (tmp_path / "root").mkdir()
+        assert control(Submission(kind="tree"), tmp_path / "workspace", tmp_path / "root").invalid is None
+        assert list((tmp_path / "root").iterdir()) == []
