@@ -462,6 +462,7 @@ def plain(tree: Any, at: str = "") -> dict[str, bytes]:
 
 
 class TestAnyTree:
+    @settings(deadline=None)
     @given(tree=st.dictionaries(st.sampled_from(NAMES), trees, max_size=4))
     def test_is_frozen_without_leaving_it(self, tmp_path_factory: pytest.TempPathFactory, tree: dict[str, Any]) -> None:
         place = Place(tmp_path_factory.mktemp("place"))
@@ -471,6 +472,7 @@ class TestAnyTree:
         assert {file.path: (place.root / file.path).read_bytes() for file in frozen.files} == plain(tree)
         assert (frozen.invalid is None) is bool(plain(tree))
 
+    @settings(deadline=None)
     @given(
         tree=st.dictionaries(st.sampled_from(NAMES), trees, min_size=1, max_size=4),
         path=st.lists(st.sampled_from(NAMES), min_size=1, max_size=3).map("/".join),
