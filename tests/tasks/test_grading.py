@@ -115,8 +115,9 @@ def grade(submission, hidden):
         assert (found.grader_hash, found.invalid) == ("hash", None)
 
     async def test_may_be_that_nothing_could_be_graded(self, verdict: Verdict) -> None:
-        found = await verdict(metrics(metrics={}, invalid="not CSV"))
-        assert (found.success, found.invalid, found.metrics[0].value) == (False, "not CSV", 0)
+        found = await verdict(metrics(metrics={}, invalid="not CSV \udcff", details={"kept": True}))
+        assert (found.success, found.invalid, found.metrics[0].value) == (False, "not CSV ?", 0)
+        assert found.details == {"kept": True}
 
     async def test_may_come_from_another_entry(self, verdict: Verdict) -> None:
         found = await verdict("def other(submission, hidden): return {'metrics': {'m': 1}}", more="[grader]\nentry = 'grader.py:other'\n")
@@ -200,8 +201,16 @@ def grade(submission, hidden):
 
     @pytest.mark.parametrize(
         "details",
-        ["{'name': '\\udcff\\ud800'}", "{'\\udcff': 1}", "{'x': float('nan')}", "{'x': 10**400}", "{'x': '\\0'}", "nested(400)"],
-        ids=["half a pair", "key", "nan", "big", "nul", "nested"],
+        [
+            "{'name': '\\udcff\\ud800'}",
+            "{'\\udcff': 1}",
+            "{'x': float('nan')}",
+            "{'x': 10**400}",
+            "{'x': '\\0'}",
+            "nested(400)",
+            "nested(900)",
+        ],
+        ids=["half a pair", "key", "nan", "big", "nul", "nested", "nested deeply"],
     )
     async def test_can_be_written_down_whatever_its_details_are(self, verdict: Verdict, details: str) -> None:
         grader = f"""

@@ -350,7 +350,7 @@ def _read(line: bytes) -> dict[str, Any] | None:
 
 def _parse(task: str, said: dict[str, Any]) -> _Answer:
     if "error" in said:
-        error = str(said["error"]).strip()
+        error = _plain(str(said["error"])).strip()
         # what this machine lacks is the doing of no submission
         kind = GraderError if said.get("here") else Ungraded
         raise kind(f"the grader of {task} failed: {(error.splitlines() or ['no reason'])[-1][:1000]}", hint=error[-1500:])
@@ -360,12 +360,17 @@ def _parse(task: str, said: dict[str, Any]) -> _Answer:
         raise Ungraded(f"the grader of {task} answered nonsense: {str(error)[:1000]}") from None
     report = answer.report
     if report.invalid is not None:
-        report.invalid = report.invalid[:_MOST_REASON]
-    if len(json.dumps(report.details)) > _MOST_DETAILS:
-        report.details = {"left_out": "details of more than 64 KiB"}
+        report.invalid = _plain(report.invalid[:_MOST_REASON])
     try:
         report.model_dump_json()
-    except PydanticSerializationError as error:
+        if len(json.dumps(report.details)) > _MOST_DETAILS:
+            report.details = {"left_out": "details of more than 64 KiB"}
+    except (PydanticSerializationError, RecursionError) as error:
         # nested too deeply for any reader, or half a surrogate pair
         report.details = {"left_out": f"details that cannot be written down: {error}"}
     return answer
+
+
+def _plain(text: str) -> str:
+    """Return a text that can be written down: without halves of surrogate pairs, as names of files may hold."""
+    return text.encode(errors="replace").decode()
