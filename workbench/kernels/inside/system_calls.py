@@ -13,8 +13,9 @@ NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16
 CLONE_NEWUSER, CLONE_THREAD = 0x10000000, 0x10000
 FAMILIES = (1, 2, 10, 16)  # unix, IPv4, IPv6, netlink; not vsock, which leads to the host of a virtual machine
 
-FORKS = {"x86_64": (57, 58), "aarch64": ()}
-"""What starts a process and is neither clone nor clone3: fork and vfork."""
+ALONE = {"x86_64": (57, 58, 29, 64, 68, 240), "aarch64": (194, 190, 186, 180)}
+"""What starts a process and is neither clone nor clone3 (fork, vfork), and what makes something that outlives its process:
+shared memory, semaphores and message queues of System V, message queues of POSIX."""
 
 # include/uapi/linux/audit.h and the tables of each architecture
 TABLES = {
@@ -51,13 +52,13 @@ TABLES = {
 }
 
 
-def program(*, processes: bool = False) -> bytes:
+def program(*, alone: bool = False) -> bytes:
     """Return the filter for this machine, as the kernel's packet filter language has it.
 
     Parameters
     ----------
-    processes : bool
-        Refuse new processes too; threads are none.
+    alone : bool
+        Also refuse new processes, which threads are not, and all that outlives the process.
 
     Raises
     ------
@@ -81,8 +82,9 @@ def program(*, processes: bool = False) -> bytes:
     for name, number in numbers.items():
         if name not in special:
             steps += [step(EQUAL, number, 0, 1), fail(errno.EPERM)]
-    if processes:
-        for number in FORKS[platform.machine()]:
+    families = FAMILIES[:1] if alone else FAMILIES
+    if alone:
+        for number in ALONE[platform.machine()]:
             steps += [step(EQUAL, number, 0, 1), fail(errno.EPERM)]
         steps += [step(EQUAL, numbers["clone"], 0, 3), step(LOAD, FIRST_ARGUMENT), step(ANY_BIT, CLONE_THREAD, 1, 0), fail(errno.EPERM)]
         steps += [step(LOAD, NUMBER)]
@@ -90,21 +92,21 @@ def program(*, processes: bool = False) -> bytes:
     steps += [step(EQUAL, numbers["clone3"], 0, 1), fail(errno.ENOSYS)]
     steps += [step(EQUAL, numbers["clone"], 0, 4), step(LOAD, FIRST_ARGUMENT), step(ANY_BIT, CLONE_NEWUSER, 0, 1), fail(errno.EPERM)]
     steps += [step(RETURN, ALLOW)]
-    steps += [step(EQUAL, numbers["socket"], 0, 2 + len(FAMILIES)), step(LOAD, FIRST_ARGUMENT)]
-    steps += [step(EQUAL, family, len(FAMILIES) - place, 0) for place, family in enumerate(FAMILIES)]
+    steps += [step(EQUAL, numbers["socket"], 0, 2 + len(families)), step(LOAD, FIRST_ARGUMENT)]
+    steps += [step(EQUAL, family, len(families) - place, 0) for place, family in enumerate(families)]
     steps += [fail(errno.EAFNOSUPPORT), step(RETURN, ALLOW)]
     return b"".join(steps)
 
 
-def refuse(*, processes: bool = False) -> None:
-    """Hold this process, and all it will ever start, to the filter; ``processes`` as for :func:`program`.
+def refuse(*, alone: bool = False) -> None:
+    """Hold this process, and all it will ever start, to the filter; ``alone`` as for :func:`program`.
 
     Raises
     ------
     OSError
         If the kernel does not take it.
     """
-    code = program(processes=processes)
+    code = program(alone=alone)
     buffer = ctypes.create_string_buffer(code, len(code))
 
     class Program(ctypes.Structure):

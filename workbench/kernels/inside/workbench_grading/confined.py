@@ -41,7 +41,7 @@ if config["alone"]:
     del sys.path[0], sys.modules["system_calls"]
 sandlock.confine(sandlock.Sandbox(fs_readable=config["readable"], fs_writable=config["writable"]))
 if config["alone"]:
-    system_calls.refuse(processes=True)
+    system_calls.refuse(alone=True)
 os.write(config["confined"], b"1")
 os.close(config["confined"])
 sys.path.insert(0, config["submission"])
@@ -170,7 +170,7 @@ def confined(
 ) -> "Iterator[subprocess.Popen[bytes]]":
     """Start ``code`` in a child that confines itself; when the block is left, it and all that it started are dead.
 
-    ``alone`` forbids it to start processes.
+    ``alone`` forbids it to start processes, and to make what outlives it.
 
     Raises
     ------
