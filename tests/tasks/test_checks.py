@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tasks.conftest import METRIC, MakeTask
+from tests.tasks.conftest import ENVIRONMENT, METRIC, MakeTask
 from workbench import checks
 from workbench.storage.store import Store
 from workbench.tasks.new import new
@@ -67,6 +67,17 @@ async def test_what_is_wrong_is_named(name: str, make_task: MakeTask, store: Sto
     assert name in bad(found) and not found.ok
     if name in ("instructions", "same grade", "hidden"):
         assert list(bad(found)) == [name]
+
+
+async def test_what_a_task_hides_is_looked_for_where_submitted_code_runs(
+    make_task: MakeTask, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = make_task(environment=f'{ENVIRONMENT}hide = ["tornado/test"]\n', files=SOLUTION, metric=METRIC + '[[metric]]\nname = "n"\n')
+    assert bad(await checks.check(task, store=store)) == {}
+    made = checks.Sandboxes
+    monkeypatch.setattr(checks, "Sandboxes", lambda environment, limits, hide: made(environment, limits, []))
+    found = bad(await checks.check(task, store=store))
+    assert list(found) == ["hidden from submissions"] and "test.crt" in found["hidden from submissions"]
 
 
 async def test_a_baseline_stands_between_nothing_and_the_solution(make_task: MakeTask, store: Store) -> None:

@@ -151,7 +151,7 @@ def _run_beside(code: str, submission: Path, timeout: float, timed: bool) -> Ran
             select.select([ended], [], [], timeout)
             os.close(ended)
             if timed:
-                # Popen's own kill and wait would bury it without a look at its time; it could start nothing, so that this is all
+                # Popen would reap it without its time; it could start no process, so its own time is all there is
                 os.kill(process.pid, signal.SIGKILL)
                 _, status, used = os.wait4(process.pid, 0)
                 process.returncode = os.waitstatus_to_exitcode(status)
@@ -224,7 +224,7 @@ def _scratch() -> "Iterator[str]":
 
 @contextlib.contextmanager
 def _adopting() -> "Iterator[None]":
-    """Let what a child leaves behind become a child of this process meanwhile, and be found; later nobody would bury it."""
+    """Let what a child leaves behind become a child of this process meanwhile, and be found; later nobody would reap it."""
     libc, before = ctypes.CDLL(None), ctypes.c_int()
     libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0)
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -269,22 +269,22 @@ def _lives(pid: int) -> bool:
 
 
 def _kill_all(process: "subprocess.Popen[bytes]", spared: "set[int]") -> None:
-    """Kill what was started, the tracers among it at once with those that they trace; who is dead is not waited for.
+    """Kill everything that was started, until no live process is left or the time is up, and wait for none of them.
 
-    One that another traces cannot be buried before its tracer, and a wait for it would never end.
+    A process that another traces cannot be reaped before its tracer is dead: a wait for it might never end.
     """
     deadline = time.monotonic() + _DYING_SECONDS
     while (living := list(filter(_lives, _below(spared)))) and time.monotonic() < deadline:
         for pid in living:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        _bury(process, spared)
-    _bury(process, spared)
+        _reap(process, spared)
+    _reap(process, spared)
     if process.returncode is None:
         process.returncode = -signal.SIGKILL
 
 
-def _bury(process: "subprocess.Popen[bytes]", spared: "set[int]") -> None:
+def _reap(process: "subprocess.Popen[bytes]", spared: "set[int]") -> None:
     process.poll()
     for pid in _children(os.getpid()) - spared - {process.pid}:
         with contextlib.suppress(ChildProcessError):
