@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 import os
 import subprocess
@@ -171,22 +172,36 @@ class Checkout:
 
         What the commit knows nothing of, as data that the user has to bring, is not compared.
         """
-        found: set[str] = set()
-        for path in paths:
-            files, name = self.located(path)
-            if files is not self.files:
-                continue
-            committed = {each: identity for each, identity in self._committed.items() if name in (each, ".") or each.startswith(f"{name}/")}
-            if committed:
-                present = {
-                    str(PurePosixPath(name, each)): content for each, content in self.snapshot(path).contents.items() if content.kind != "d"
-                }
-                found.update(
-                    each
-                    for each in committed.keys() | present.keys()
-                    if each not in present or committed.get(each) not in (present[each].sha1, present[each].sha256)
-                )
+        found = set().union(*(self._differing(path) for path in paths))
         return sorted(found if len(found) > _MOST_POINTERS else (each for each in found if not self._is_fetched(each)))
+
+    def _differing(self, path: Path) -> set[str]:
+        files, name = self.located(path)
+        committed = self._below(name) if files is self.files else {}
+        if not committed:
+            return set()
+        top = "" if name == "." else f"{name}/"
+        contents = self.snapshot(path).contents
+        present = {name if each == "." else top + each: content for each, content in contents.items() if content.kind != "d"}
+        return {
+            each
+            for each in committed.keys() | present.keys()
+            if each not in present or committed.get(each) not in (present[each].sha1, present[each].sha256)
+        }
+
+    def _below(self, name: str) -> dict[str, str]:
+        """Return what the commit has at or below a path."""
+        if name == ".":
+            return self._committed
+        if name in self._committed:
+            return {name: self._committed[name]}
+        # a slash is followed by what sorts next
+        first, last = (bisect.bisect_left(self._names, f"{name}{end}") for end in "/0")
+        return {each: self._committed[each] for each in self._names[first:last]}
+
+    @functools.cached_property
+    def _names(self) -> list[str]:
+        return sorted(self._committed)
 
     def _is_fetched(self, path: str) -> bool:
         """Say whether a file is what git LFS fetches for a pointer in the commit."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -43,7 +44,7 @@ class Snapshot:
 
     contents: Mapping[str, Content] = field(default_factory=dict)
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """A hash of paths, kinds and contents: nothing else of a file reaches an agent."""
         digest = hashlib.sha256()

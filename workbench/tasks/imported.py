@@ -191,10 +191,10 @@ class Imported(TaskFolder):
         theirs = [piece for piece in self.pieces if isinstance(piece.source, str) or self.checkout.has(piece.source)]
         return self._digest(theirs, *self._instructions())
 
-    def differing(self) -> list[str]:
-        """Return the files of the checkout that the task depends on and that are not as in the commit."""
-        sources = [source for source in (*self.instructions.values(), *(piece.source for piece in self.pieces)) if isinstance(source, Path)]
-        return self.checkout.differing([*sources, *map(self.checkout.files.root.joinpath, self.checkout.texts)])
+    @property
+    def sources(self) -> set[Path]:
+        """The files and folders that the task is made of."""
+        return {source for source in (*self.instructions.values(), *(piece.source for piece in self.pieces)) if isinstance(source, Path)}
 
     def changes(self) -> list[str]:
         """Return in what the task differs from the published one, as far as the checkout tells: since the import, and from the commit."""

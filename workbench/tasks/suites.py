@@ -168,8 +168,15 @@ def import_(suite: str, path: Path) -> Report:
 
 def _record(root: Path, found: Sequence[Imported]) -> Record:
     commit = Checkout(root).commit
-    for each in found:
-        each.known = Known(commit=commit, content=each.content(), differing=each.differing())
+    sources = {source for each in found for source in each.sources}
+    for checkout in {id(each.checkout): each.checkout for each in found}.values():
+        # what is read to make tasks of it may be about any of them, unless it is a part of some
+        texts = (checkout.files.root / name for name in checkout.texts)
+        common = checkout.differing(path for path in texts if sources.isdisjoint((path, *path.parents)))
+        for each in found:
+            if each.checkout is checkout:
+                differing = sorted({*common, *checkout.differing(each.sources)})
+                each.known = Known(commit=commit, content=each.content(), differing=differing)
     return Record(path=root, commit=commit, imported=datetime.now(UTC), tasks={each.task.id: each.known for each in found if each.known})
 
 
