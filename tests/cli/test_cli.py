@@ -248,6 +248,22 @@ def test_an_imported_suite_is_a_line_of_the_list_until_it_is_asked_for(tmp_path)
     assert nobodys.returncode == 2 and "there are: builtin, mbpp" in " ".join(nobodys.stderr.split())
 
 
+def test_a_task_that_was_changed_since_its_suite_was_imported_is_marked(tmp_path):
+    problem = {"text": "Add.", "code": "def add(a, b):\n    return a + b", "test_setup_code": "", "challenge_test_list": []}
+    rows = [{**problem, "task_id": number, "test_list": [f"assert add({number}, 2) == {number + 2}"]} for number in (1, 2)]
+    path = tmp_path / "mbpp.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    assert workbench("tasks", "import", "mbpp", path).returncode == 0
+    assert "changed" not in workbench("tasks", "list").stdout
+    path.write_text("\n".join(map(json.dumps, [{**rows[0], "test_list": ["assert True"]}, rows[1]])))
+    said = "its files were changed since it was imported"
+    assert f"1 changed (mbpp/prompt-1): {said}" in workbench("tasks", "list").stdout
+    found = {task["id"]: task["changed"] for task in json.loads(workbench("tasks", "list", "--suite", "mbpp", "--json").stdout)}
+    assert found == {"mbpp/prompt-1": [said], "mbpp/prompt-2": []}
+    assert said in workbench("tasks", "show", "mbpp/prompt-1", COLUMNS="200").stdout
+    assert json.loads(workbench("tasks", "show", "mbpp/prompt-1", "--json").stdout)["changed"] == [said]
+
+
 def test_published_figures_stand_beside_ones_own_runs(store_path):
     shown = workbench("tasks", "published", "mbpp", "--store", store_path, COLUMNS="200").stdout
     assert "arXiv 2108.07732" in shown and "you have no graded run of mbpp" in shown and "Not directly comparable" in shown

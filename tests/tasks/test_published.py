@@ -9,7 +9,7 @@ import pytest
 
 import workbench as wb
 from workbench.errors import TaskError, UsageError
-from workbench.events import RunFinished, RunStarted
+from workbench.events import CHANGED, Noticed, RunFinished, RunStarted
 from workbench.tasks import published as figures
 from workbench.tasks import suites
 
@@ -46,7 +46,9 @@ def test_a_malformed_file_is_named(text: str, tmp_path: Path, monkeypatch: pytes
 _numbers = itertools.count()
 
 
-def record(store: wb.store, task: str, success: bool | None, *, parent: str | None = None, model: str = "m") -> None:
+def record(
+    store: wb.store, task: str, success: bool | None, *, parent: str | None = None, model: str = "m", noticed: str | None = None
+) -> None:
     with store.journal(f"r{next(_numbers)}") as journal:
         journal.write(
             RunStarted(
@@ -65,6 +67,8 @@ def record(store: wb.store, task: str, success: bool | None, *, parent: str | No
                 parent_run=parent,
             )
         )
+        if noticed is not None:
+            journal.write(Noticed(kind=noticed, message="task mbpp/1 is not the published one"))
         journal.write(RunFinished(status="completed", success=success, steps=1, tokens=0, cost_usd=None, seconds=1.0), durable=True)
     store.absorb()
 
@@ -76,6 +80,18 @@ def test_ones_own_runs_are_averaged_over_tasks(store_path: Path) -> None:
     record(store, "mbpp/1", False, parent="r0")
     assert figures.own(store, "mbpp") == [figures.Own("m", "codeact", "{}", tasks=2, runs=3, solved=0.75)]
     assert figures.own(store, "blade") == []
+
+
+def test_runs_of_changed_tasks_are_counted_apart(store_path: Path) -> None:
+    store = wb.store(store_path)
+    record(store, "mbpp/1", False)
+    record(store, "mbpp/1", True, noticed=CHANGED)
+    record(store, "mbpp/2", True, noticed=CHANGED)
+    record(store, "mbpp/2", False, noticed="environment")
+    assert figures.own(store, "mbpp") == [
+        figures.Own("m", "codeact", "{}", tasks=2, runs=2, solved=0.0),
+        figures.Own("m", "codeact", "{}", tasks=2, runs=2, solved=1.0, changed=True),
+    ]
 
 
 def test_a_suite_that_is_not_imported_has_no_size() -> None:

@@ -12,7 +12,8 @@ import pytest
 from workbench import runner
 from workbench.errors import TaskError, UsageError
 from workbench.models.scripted import Scripted
-from workbench.tasks import suites
+from workbench.storage.store import Store
+from workbench.tasks import published, suites
 from workbench.tasks.checkout import Checkout
 from workbench.tasks.folder import tree_hash
 from workbench.tasks.importers import humaneval
@@ -116,6 +117,22 @@ async def test_gold_solves_and_the_untouched_file_does_not(checkout: Path, store
     for model, solved in (("oracle", True), ("nop", False), ("cheat", False), ("cheat:link", False), ("cheat:malformed", False)):
         result = await runner.run_async("humaneval/7", model=model, store=store_path)
         assert (model, result.error, result.success) == (model, None, solved)
+
+
+@pytest.mark.walls
+async def test_a_solution_of_an_emptied_test_is_not_taken_for_one_of_the_benchmark(checkout: Path, store_path: Path) -> None:
+    suites.import_("humaneval", checkout)
+    clean = await runner.run_async("humaneval/7", model="nop", store=store_path)
+    (file,) = checkout.rglob("*.gz")
+    row = json.loads(gzip.decompress(file.read_bytes()).splitlines()[0])
+    file.write_bytes(gzip.compress(json.dumps({**row, "test": "def check(candidate):\n    pass\n"}).encode()))
+    emptied = await runner.run_async("humaneval/7", model="nop", store=store_path)
+    assert (clean.success, emptied.success) == (False, True)
+    store = Store(store_path)
+    (noticed,) = store.rows("SELECT run_id, data->>'message' AS said FROM events WHERE event = 'noticed' AND data->>'kind' = 'changed'")
+    assert noticed["run_id"] == emptied.run_id
+    assert noticed["said"] == "task humaneval/7 is not the published one: its files were changed since it was imported"
+    assert [(row.solved, row.changed) for row in published.own(store, "humaneval")] == [(0.0, False), (1.0, True)]
 
 
 FORGERIES = {
