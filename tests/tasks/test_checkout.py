@@ -403,7 +403,7 @@ class TestSinceTheImport:
         os.mkfifo(clone / "one" / "pipe")
         folder.checkout.look_again()
         (said,) = folder.changes()
-        assert "one/pipe is a named pipe" in said
+        assert "one/pipe is neither a file nor a folder, but a named pipe" in said
 
     def test_a_checkout_that_has_become_a_link_is_not_followed(self, sheet: Path, tmp_path: Path) -> None:
         suites.import_("humaneval", sheet.parent)

@@ -116,7 +116,7 @@ def pipes(path: Path, _outside: Path) -> None:
         (links, "is a symbolic link that leads outside its folder"),
         (relative_links, "is a symbolic link that leads outside its folder"),
         (dangling_links, "is a symbolic link that leads nowhere"),
-        (pipes, "is a named pipe, which is neither a file nor a folder"),
+        (pipes, "is neither a file nor a folder, but a named pipe"),
     ],
     ids=["link", "relative link", "dangling link", "pipe"],
 )
@@ -289,7 +289,7 @@ def test_a_folder_of_tasks_with_a_pipe_is_told(make_task: MakeTask, tmp_path: Pa
     assert registry.find("data-science/made").root == folder.root
     (folder.root / "task.toml").unlink()
     os.mkfifo(folder.root / "task.toml")
-    with pytest.raises(TaskError, match=r"task\.toml is a named pipe"):
+    with pytest.raises(TaskError, match=r"task\.toml is neither a file nor a folder, but a named pipe"):
         registry.load_folders()
 
 
@@ -367,10 +367,10 @@ PRODUCTS = {
         "made workspace, which is neither a file nor a folder",
     ),
     "dangling link": ("os.symlink('nope', 'workspace/x')", "made workspace/x, which is a symbolic link that leads nowhere"),
-    "pipe": ("os.mkfifo('hidden/x')", "made hidden/x, which is a named pipe, which is neither a file nor a folder"),
+    "pipe": ("os.mkfifo('hidden/x')", "made hidden/x, which is neither a file nor a folder, but a named pipe"),
     "socket": (
         "import socket; os.chdir('hidden'); socket.socket(socket.AF_UNIX).bind('x')",
-        "made hidden/x, which is a socket, which is neither a file nor a folder",
+        "made hidden/x, which is neither a file nor a folder, but a socket",
     ),
     "deep": ("[(os.mkdir('d'), os.chdir('d')) for _ in range(200)]", "is nested deeper than 100 folders"),
 }

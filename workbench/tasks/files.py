@@ -26,7 +26,7 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 _KINDS = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
 _MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 """What is wrong with the machine, whatever file is read."""
-_NEITHER = "is a {}, which is neither a file nor a folder"
+_NEITHER = "is neither a file nor a folder, but a {}"
 _SHORTER = "became shorter while it was read"
 _OUTSIDE = "is a symbolic link that leads outside its folder"
 
