@@ -18,7 +18,7 @@ from workbench import background, planning
 from workbench._version import __version__
 from workbench.agents.base import LimitReached, World
 from workbench.agents.branch import BranchWorld
-from workbench.errors import Failure, HostError, StoreError
+from workbench.errors import Failure, HostError, StoreError, WorkbenchError
 from workbench.events import CHANGED, Event, KernelStarted, Noticed, RunStarted, Scored, SubmissionFrozen
 from workbench.kernels import environments, pool, runtime
 from workbench.kernels.session import KernelSession
@@ -125,6 +125,9 @@ async def execute(given: Plan) -> RunResult:
 
     try:
         emit(_started(given), durable=True)
+        # raises what is wrong with what the event could not say
+        await asyncio.to_thread(given.folder.hash)
+        given.folder.instruction(given.variant)
         if given.sandbox == "none":
             emit(Noticed(kind="sandbox", message=NO_WALLS))
         if not given.environment.built:
@@ -327,11 +330,19 @@ def _handing_in(task: Task) -> str:
     return f"Your submission is the file {declared.path} in the working directory; it is graded when you finish."
 
 
+def _readable(read: Callable[[], str]) -> str:
+    """Return what is read, or nothing: also a run whose task cannot be read has to be in the record."""
+    try:
+        return read()
+    except WorkbenchError:
+        return ""
+
+
 def _started(given: Plan) -> RunStarted:
     task, limits, origin = given.task, given.limits, given.origin
     return RunStarted(
         task=task.id,
-        task_hash=given.folder.hash(),
+        task_hash=_readable(given.folder.hash),
         family=task.family,
         suite=task.suite,
         variant=given.variant,
@@ -341,7 +352,7 @@ def _started(given: Plan) -> RunStarted:
         environment=given.environment.name,
         epoch=given.epoch,
         limits={"steps": limits.steps, "seconds": limits.seconds, "tokens": limits.tokens, "cost_usd": limits.cost_usd},
-        instruction=given.folder.instruction(given.variant),
+        instruction=_readable(lambda: given.folder.instruction(given.variant)),
         version=__version__,
         parent_run=origin.run_id if origin else None,
         parent_step=origin.step if origin else None,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.errors import SandboxError, TaskError
+from workbench.errors import HostError, TaskError
 from workbench.tasks import files as files_module
 from workbench.tasks.files import Files, place, tree_hash, write
 
@@ -166,7 +166,7 @@ class TestRead:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
         monkeypatch.setattr(files_module.os, "open", full)
-        with pytest.raises(SandboxError, match="Too many open files"):
+        with pytest.raises(HostError, match="Too many open files"):
             Files(root).read("a.txt")
 
 
@@ -295,7 +295,7 @@ class TestCopy:
 
         monkeypatch.setattr(files_module.os, "copy_file_range", full)
         monkeypatch.setattr(files_module.os, "sendfile", full)
-        with pytest.raises(SandboxError, match="No space left on device"):
+        with pytest.raises(HostError, match="No space left on device"):
             Files(root).copy(".", tmp_path / "to")
 
     def test_a_file_that_shrinks_is_told(self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

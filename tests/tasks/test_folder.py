@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from tests.tasks.conftest import MakeTask
+from workbench import runner
 from workbench.errors import TaskError
 from workbench.kernels import environments
 from workbench.kernels.environments import Environment
+from workbench.storage.store import Store
 from workbench.tasks import registry
 from workbench.tasks.folder import TaskFolder
 from workbench.tasks.staging import Prepared, environment_of, prepare, stage
@@ -291,6 +293,23 @@ def test_a_folder_of_tasks_with_a_pipe_is_told(make_task: MakeTask, tmp_path: Pa
     os.mkfifo(folder.root / "task.toml")
     with pytest.raises(TaskError, match=r"task\.toml is neither a file nor a folder, but a named pipe"):
         registry.load_folders()
+
+
+@pytest.mark.parametrize("path", ["instruction.md", "hidden/huge"])
+def test_a_run_of_a_task_that_cannot_be_read_is_in_the_record(make_task: MakeTask, store_path: Path, path: str) -> None:
+    folder = make_task()
+    (folder.root / path).unlink(missing_ok=True)
+    if path == "instruction.md":
+        os.mkfifo(folder.root / path)
+    else:
+        (folder.root / path).touch()
+        os.truncate(folder.root / path, 2**40)
+    result = runner.run(folder, model="nop", store=store_path)
+    assert result.status == "error" and result.error is not None
+    assert result.error.kind == "task" and str(folder.root / path) in result.error.message
+    assert Store(store_path).rows("SELECT run_id, status, error_kind, success FROM runs") == [
+        {"run_id": result.run_id, "status": "error", "error_kind": "task", "success": None}
+    ]
 
 
 class TestClear:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import stat
@@ -11,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from workbench.errors import SandboxError, TaskError
+from workbench.errors import HostError, TaskError, shortage
 
 MOST_OF_FILE = 256 * 2**20
 """Bytes of a file that is read as a whole."""
@@ -24,8 +23,6 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 # a pipe that took the file's place must not block
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 _KINDS = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
-_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
-"""What is wrong with the machine, whatever file is read."""
 _NEITHER = "is neither a file nor a folder, but a {}"
 _SHORTER = "became shorter while it was read"
 _OUTSIDE = "is a symbolic link that leads outside its folder"
@@ -221,7 +218,7 @@ class Files:
         ------
         TaskError
             If something cannot be copied.
-        SandboxError
+        HostError
             If it cannot be written.
         """
         with _telling(subject or self.show(path), said), self._opened(path, never) as descriptor:
@@ -389,8 +386,8 @@ def _telling(shown: str, said: str, hint: str = "") -> Iterator[None]:
     except (FileNotFoundError, NotADirectoryError):
         why = "does not exist"
     except OSError as error:
-        if error.errno in _MACHINE:
-            raise SandboxError(f"{shown} cannot be read: {error.strerror}") from None
+        if remedy := shortage(error):
+            raise HostError(f"{shown} cannot be read: {error.strerror}", hint=remedy) from error
         why = f"cannot be read: {error.strerror}"
     except UnicodeDecodeError as error:
         why = f"cannot be read: it is not UTF-8 ({error.reason} at byte {error.start})"
@@ -428,7 +425,7 @@ def write(target: Path, data: bytes) -> None:
     ------
     TaskError
         If a folder is there.
-    SandboxError
+    HostError
         If it cannot be written.
     """
     with _telling(str(target), ""), _writing(target):
@@ -443,7 +440,7 @@ def make_folder(path: Path) -> None:
     ------
     Unfit
         If something else is there, be it a link to a folder.
-    SandboxError
+    HostError
         If it cannot be made.
     """
     with _writing(path):
@@ -486,7 +483,7 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SandboxError(f"{path} cannot be written: {error.strerror}", hint="is the disk full?") from None
+        raise HostError(f"{path} cannot be written: {error.strerror}", hint=shortage(error) or "") from error
 
 
 def _clear(path: Path) -> None:
