@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from workbench.errors import Failure
 from workbench.result import RunResult, Score
+from workbench.text import shown
 
 
 def result(**more: Any) -> RunResult:
@@ -160,7 +161,7 @@ def test_nothing_an_agent_wrote_becomes_part_of_the_page(text: str) -> None:
 
 @given(text=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
 def test_an_answer_is_shown_as_it_was_written(text: str) -> None:
-    assert page(result(answer=text))["answer"] == text
+    assert page(result(answer=text))["answer"] == shown(text)
 
 
 def test_text_is_the_same_everywhere() -> None:

@@ -13,6 +13,8 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel
 
+from workbench.text import shown
+
 Kind = Literal["model", "agent", "sandbox", "task", "grader", "limit", "user"]
 
 
@@ -43,7 +45,7 @@ class WorkbenchError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message} ({self.hint})" if self.hint else self.message
+        return shown(f"{self.message} ({self.hint})" if self.hint else self.message)
 
 
 class UsageError(WorkbenchError):
@@ -96,7 +98,7 @@ class Failure(BaseModel):
     hint: str = ""
 
     def __str__(self) -> str:
-        return f"{self.message} ({self.hint})" if self.hint else self.message
+        return shown(f"{self.message} ({self.hint})" if self.hint else self.message)
 
 
 def classify(error: BaseException) -> Failure:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from workbench.errors import Failure
 from workbench.events import BranchedBy, Judgement, MetricValue, RunStatus
+from workbench.text import line, shown
 
 
 class Score(BaseModel):
@@ -80,7 +81,7 @@ class RunResult(BaseModel):
     def __repr__(self) -> str:
         score = f", {self.score.metric} {self.score.value:.4g}" if self.score and self.score.value is not None else ""
         steps = f"{self.steps} step{'s' if self.steps != 1 else ''}"
-        return f"RunResult({self.run_id}: {self.task} by {self.model}, {self.status}, {self.verdict}{score}, {steps})"
+        return line(f"RunResult({self.run_id}: {self.task} by {self.model}, {self.status}, {self.verdict}{score}, {steps})")
 
     __str__ = __repr__
 
@@ -103,7 +104,7 @@ class RunResult(BaseModel):
         }
         left = "text-align:left;vertical-align:top"
         cells = "".join(
-            f"<tr><th style='{left}'>{name}</th><td style='{left};white-space:pre-wrap'>{html.escape(value)}</td></tr>"
+            f"<tr><th style='{left}'>{name}</th><td style='{left};white-space:pre-wrap'>{html.escape(shown(value))}</td></tr>"
             for name, value in rows.items()
             if value
         )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from workbench.kernels.collect import NAMESPACE_MIME, Collector, MiddleCut, cut_middle, plain
+from workbench.kernels.collect import NAMESPACE_MIME, Collector, MiddleCut, cut_middle
 from workbench.observation import Observation, Output
 
 MARK = re.compile(r"\n\[\.\.\. (\d+) characters cut \.\.\.\]\n")
@@ -73,23 +73,6 @@ def test_text_cut_in_pieces_is_text_cut_at_once(pieces: list[str], size: int) ->
         text.add(piece)
         str(text)
     assert str(text) == cut_middle("".join(pieces), size)
-
-
-@given(terminal | any_text)
-@example("\x1b")
-@example("\x1b\x1b[31m[31mred")
-@example("\x1b]0;no end")
-@example("\x9b31mred")
-def test_plain_leaves_nothing_that_a_terminal_acts_on(text: str) -> None:
-    left = plain(text)
-    assert "\x1b" not in left
-    assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", left)
-    assert plain(left) == left
-
-
-@given(st.text(st.characters(exclude_categories=["Cc", "Cs"]) | st.sampled_from("\t\n\r"), max_size=50))
-def test_plain_keeps_plain_text(text: str) -> None:
-    assert plain(text) == text
 
 
 @settings(max_examples=300)

@@ -8,9 +8,10 @@ import sys
 def main() -> None:
     """Run the command ``workbench`` and exit with 0, 1, 2 or 130, as docs/cli.md says."""
     from workbench.cli.app import app
-    from workbench.cli.errors import report
+    from workbench.cli.errors import guard, report
     from workbench.errors import WorkbenchError
 
+    guard()
     try:
         app(prog_name="workbench")
     except WorkbenchError as error:

@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from workbench.cli.errors import FAILED, output, print_json, progress
+from workbench.cli.errors import FAILED, block, line, output, print_json, progress
 from workbench.cli.run import JsonOption, Progress, StoreOption
 
 TASKS = (
@@ -28,7 +27,7 @@ def demo(store: StoreOption = None, as_json: JsonOption = False) -> None:
     results = []
     for folder in map(find, TASKS):
         for model in ("oracle", "nop"):
-            progress.print(f"[bold]{folder.task.id}[/] with {model}")
+            progress.print(f"[bold]{line(folder.task.id)}[/] with {model}")
             results.append(background.wait(runner.execute(planning.plan(folder, model=model, store=store, on_event=Progress()))))
     expected = all(result.success is (result.model == "oracle") for result in results)
     if as_json:
@@ -41,22 +40,27 @@ def demo(store: StoreOption = None, as_json: JsonOption = False) -> None:
         score = result.score
         shown = result.invalid or "-" if score is None or score.value is None else f"{score.metric} = {score.value:.4g}"
         table.add_row(
-            result.task, result.model, "[green]yes[/]" if result.success else "no", shown, str(result.steps), f"{result.seconds:.1f}"
+            line(result.task),
+            result.model,
+            "[green]yes[/]" if result.success else "no",
+            line(shown),
+            str(result.steps),
+            f"{result.seconds:.1f}",
         )
     output.print(table)
     for result in results:
         if result.error:
-            output.print(f"[red]{result.task} with {result.model}: {result.error.message}[/] {result.error.hint}", soft_wrap=True)
+            output.print(f"[red]{line(result.task)} with {result.model}: {block(str(result.error))}[/]", soft_wrap=True)
     workbench, python = _command("workbench"), _command("python")
     query = "import workbench as wb; print(wb.store().sql('FROM runs SELECT task, model, success'))"
-    for line in (
+    for each in (
         f"\nEvery step is in {results[0].store}.",
         "What to do next:",
         f"  {workbench} runs show {results[0].run_id}",
         f"  {workbench} run {results[0].task} --model openai/gpt-4o    (or ollama/..., any model litellm knows)",
         f'  {python} -c "{query}"',
     ):
-        output.print(escape(line), soft_wrap=True)
+        output.print(line(each), soft_wrap=True)
     if not expected:
         output.print("[bold red]Not as it should be: the oracle must solve each task and nop none.[/] workbench doctor may say why.")
         raise typer.Exit(FAILED)

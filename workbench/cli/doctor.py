@@ -8,9 +8,8 @@ import sys
 from typing import Any
 
 import typer
-from rich.markup import escape
 
-from workbench.cli.errors import FAILED, output, print_json
+from workbench.cli.errors import FAILED, line, output, print_json
 from workbench.cli.run import JsonOption, StoreOption
 
 
@@ -55,25 +54,26 @@ def doctor(store: StoreOption = None, as_json: JsonOption = False) -> None:
 
 
 def _show(found: dict[str, Any]) -> None:
-    output.print(f"workbench {found['workbench']}, Python {found['python']}, {found['system']} ({sys.prefix})", soft_wrap=True)
+    output.print(f"workbench {found['workbench']}, Python {found['python']}, {found['system']} ({line(sys.prefix)})", soft_wrap=True)
     colour = "red" if found["protection"] == "none" else "green"
     output.print(f"\nlocal sandbox: [bold {colour}]{found['protection']}[/]")
     for wall in found["walls"]:
-        output.print(f"  [green]stands[/]   {escape(wall)}", soft_wrap=True)
+        output.print(f"  [green]stands[/]   {line(wall)}", soft_wrap=True)
     for wall in found["missing"]:
-        output.print(f"  [yellow]missing[/]  {escape(wall)}", soft_wrap=True)
+        output.print(f"  [yellow]missing[/]  {line(wall)}", soft_wrap=True)
     if found["missing"] and found["remedy"]:
-        output.print(f"  what to do: {escape(found['remedy'])}", soft_wrap=True)
+        output.print(f"  what to do: {line(found['remedy'])}", soft_wrap=True)
     if found["attempts"] is None:
         output.print("  not tried from inside: build an environment first (workbench environments build python-min)", soft_wrap=True)
     else:
         output.print("\ntried from inside:")
         for attempt in found["attempts"]:
             verdict = "[green]refused[/]" if attempt["refused"] else "[bold red]got through[/]"
-            output.print(f"  {verdict}  {attempt['what']}  [dim]{escape(attempt['answer'])}[/]", soft_wrap=True)
+            output.print(f"  {verdict}  {line(attempt['what'])}  [dim]{line(attempt['answer'])}[/]", soft_wrap=True)
     output.print(
-        "\nenvironments: " + ", ".join(f"{name} ({'built' if built else 'not built'})" for name, built in found["environments"].items())
+        "\nenvironments: "
+        + ", ".join(f"{line(name)} ({'built' if built else 'not built'})" for name, built in found["environments"].items())
     )
-    output.print(f"model: {found['model'] or 'none set (WORKBENCH_MODEL); --model oracle works without'}", soft_wrap=True)
-    output.print(f"store: {escape(found['store'])}", soft_wrap=True)
-    output.print(f"cache: {escape(found['cache'])}", soft_wrap=True)
+    output.print(f"model: {line(found['model'] or 'none set (WORKBENCH_MODEL); --model oracle works without')}", soft_wrap=True)
+    output.print(f"store: {line(found['store'])}", soft_wrap=True)
+    output.print(f"cache: {line(found['cache'])}", soft_wrap=True)

@@ -8,10 +8,9 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from workbench.cli.errors import output, print_json, progress
+from workbench.cli.errors import line, output, print_json, progress
 from workbench.cli.run import JsonOption
 
 if TYPE_CHECKING:
@@ -36,10 +35,10 @@ def list_(as_json: JsonOption = False) -> None:
     for name, found in environments.every().items():
         if isinstance(found, UsageError):
             rows.append({"name": name, "error": str(found)})
-            table.add_row(name, "", "[red]broken[/]", escape(str(found)))
+            table.add_row(line(name), "", "[red]broken[/]", line(str(found)))
         else:
             rows.append(_row(found))
-            table.add_row(name, escape(rows[-1]["python"]), "yes" if found.built else "no", escape(environments.describe(found)))
+            table.add_row(line(name), line(rows[-1]["python"]), "yes" if found.built else "no", line(environments.describe(found)))
     if as_json:
         print_json(rows)
     else:
@@ -71,13 +70,13 @@ def build(
     made = []
     for each in chosen:
         if backend != "local" or not each.built:
-            progress.print(f"building environment {each.name} ...")
+            progress.print(f"building environment {line(each.name)} ...")
         made.append({"name": each.name, "backend": backend, "hash": each.hash, _MADE[backend]: _build(each, backend)})
     if as_json:
         print_json(made)
     else:
         for row in made:
-            output.print(f"{row['name']}: {row[_MADE[backend]]}", soft_wrap=True)
+            output.print(f"{line(row['name'])}: {line(row[_MADE[backend]])}", soft_wrap=True)
 
 
 def _require(backend: str) -> None:
@@ -112,10 +111,10 @@ def lock(
 
     written = []
     for name in names:
-        progress.print(f"resolving environment {name} ...")
+        progress.print(f"resolving environment {line(name)} ...")
         written.append({"name": name, "lock": str(environments.lock(name, upgrade=upgrade))})
     if as_json:
         print_json(written)
     else:
         for row in written:
-            output.print(f"{row['name']}: {row['lock']}", soft_wrap=True)
+            output.print(f"{line(row['name'])}: {line(row['lock'])}", soft_wrap=True)

@@ -1,21 +1,80 @@
-"""How the command line tells about errors."""
+"""What the command line prints: results, progress and errors, of which none can act on the terminal."""
 
 from __future__ import annotations
 
 import json
 import math
 import sys
+import traceback
+import warnings
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any
 
 import rich.console
 import rich.markup
+from rich.segment import Segment
 
+from workbench import text
 from workbench.errors import WorkbenchError, classify
 
-progress = rich.console.Console(stderr=True, highlight=False, emoji=False)
+
+class Console(rich.console.Console):
+    """A console on which what a model, a task or a file wrote is only looked at, whichever command prints it."""
+
+    def render(self, renderable: rich.console.RenderableType, options: rich.console.ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the pieces of what is printed, made harmless; the console's own colours come later."""
+        for piece in super().render(renderable, options):
+            # a link says one thing and opens another
+            style = piece.style.update_link(None) if piece.style is not None and piece.style.link else piece.style
+            yield piece if piece.control else Segment(text.shown(piece.text), style)
+
+
+progress = Console(stderr=True, highlight=False, emoji=False)
 """Everything that is not the result goes to standard error."""
 
-output = rich.console.Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 160)
+output = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 160)
 """The result; wide enough for a table where nobody's terminal says how wide."""
+
+
+def block(untrusted: str, *, margin: int = 2) -> str:
+    r"""Return text that somebody else wrote for a console to print in as many lines as it has.
+
+    Lines after the first are indented by ``margin``, so that none looks like one of ours.
+
+    Examples
+    --------
+    >>> print(block("[bold]two\nsolved[/]\x1b[2J"))
+    \[bold]two
+      solved\[/]\x1b[2J
+    """
+    return rich.markup.escape(text.shown(untrusted)).replace("\n", "\n" + " " * margin)
+
+
+def line(untrusted: str) -> str:
+    r"""Return text that somebody else wrote for a console to print in one line.
+
+    Examples
+    --------
+    >>> print(line("name\nsolved: yes"))
+    name\nsolved: yes
+    """
+    return rich.markup.escape(text.line(untrusted))
+
+
+def guard() -> None:
+    """Let warnings and tracebacks, whose text may be anybody's, go through the console too."""
+    warnings.showwarning = _warn
+    sys.excepthook = _crash
+
+
+def _warn(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    progress.print(f"[yellow]{category.__name__}:[/]", block(str(message)), soft_wrap=True)
+
+
+def _crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    progress.print(block("".join(traceback.format_exception(kind, error, trace)).rstrip(), margin=0), soft_wrap=True)
+
 
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
 
@@ -24,10 +83,11 @@ def report(error: WorkbenchError, *, as_json: bool = False) -> int:
     """Tell about ``error`` and return the exit code it deserves."""
     if as_json:
         print_json({"status": "error", "error": classify(error).model_dump()})
-    progress.print("[bold red]error:[/]", rich.markup.escape(error.message), soft_wrap=True)
-    if error.hint:
-        progress.print("  [dim]what to do:[/]", rich.markup.escape(error.hint), soft_wrap=True)
-    return USAGE if error.kind in ("user", "task") else FAILED
+    failure = classify(error)
+    progress.print("[bold red]error:[/]", block(failure.message), soft_wrap=True)
+    if failure.hint:
+        progress.print("  [dim]what to do:[/]", block(failure.hint), soft_wrap=True)
+    return USAGE if failure.kind in ("user", "task") else FAILED
 
 
 def print_json(document: object) -> None:

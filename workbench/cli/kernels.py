@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from workbench.cli.errors import output, print_json, progress
+from workbench.cli.errors import line, output, print_json, progress
 from workbench.cli.run import JsonOption
 
 app = typer.Typer(help="Sandboxed kernels: for Jupyter, alive, and left over.", no_args_is_help=True)
@@ -58,12 +57,12 @@ def install(
     )
     chosen = environments.find(environment)
     if sandbox == "local" and not chosen.built:
-        progress.print(f"building environment {environment} ...")
+        progress.print(f"building environment {line(environment)} ...")
         environments.build(chosen)
     if as_json:
         print_json(asdict(spec))
     else:
-        output.print(f"{escape(spec.display_name)} is installed as {spec.name}: {escape(str(spec.folder))}", soft_wrap=True)
+        output.print(f"{line(spec.display_name)} is installed as {line(spec.name)}: {line(str(spec.folder))}", soft_wrap=True)
 
 
 @app.command("list")
@@ -79,13 +78,14 @@ def list_(as_json: JsonOption = False) -> None:
         return
     table = Table("kernelspec", "display name", "environment", "sandbox", "workspace")
     for spec in installed:
-        table.add_row(spec.name, escape(spec.display_name), spec.environment, spec.sandbox, escape(spec.workspace or "fresh"))
+        table.add_row(line(spec.name), line(spec.display_name), line(spec.environment), line(spec.sandbox), line(spec.workspace or "fresh"))
     output.print(table if installed else "no kernelspec is installed (workbench kernels install)")
     table = Table("kernel", "environment", "sandbox", "process", "started by", "age", "memory")
     for label in live:
         held = used[label.kernel]
         table.add_row(
-            *(label.kernel, label.environment, label.sandbox, str(label.pid or "-"), str(label.owner), f"{label.seconds:.0f} s"),
+            *map(line, (label.kernel, label.environment, label.sandbox, str(label.pid or "-"), str(label.owner))),
+            f"{label.seconds:.0f} s",
             "-" if held is None else f"{held / 2**20:.0f} MiB",
         )
     output.print(table if live else "no kernel is alive")
@@ -102,6 +102,6 @@ def gc(as_json: JsonOption = False) -> None:
         print_json(asdict(swept))
         return
     for sandbox, removed in swept.removed.items():
-        output.print(f"{sandbox}: {'removed ' + escape(', '.join(removed)) if removed else 'nothing was left'}", soft_wrap=True)
+        output.print(f"{sandbox}: {'removed ' + line(', '.join(removed)) if removed else 'nothing was left'}", soft_wrap=True)
     for sandbox, reason in swept.skipped.items():
-        output.print(f"{sandbox}: not looked at: {escape(reason)}", soft_wrap=True)
+        output.print(f"{sandbox}: not looked at: {line(reason)}", soft_wrap=True)

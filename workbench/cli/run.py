@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.markup import escape
 
-from workbench.cli.errors import FAILED, INTERRUPTED, output, print_json, progress
+from workbench.cli.errors import FAILED, INTERRUPTED, block, line, output, print_json, progress
 from workbench.errors import UsageError
 from workbench.events import Branched, Event, KernelStarted, ModelCalled, Noticed, Observed, RunStarted, Scored, StepFinished
 from workbench.result import RunResult
@@ -134,29 +133,29 @@ class Progress:
 
     @staticmethod
     def _line(text: str) -> None:
-        progress.print(f"[dim]{escape(text)}[/]", soft_wrap=True)
+        progress.print(f"[dim]{line(text)}[/]", soft_wrap=True)
 
 
 def show(result: RunResult) -> None:
     """Print ``result`` for a person."""
     colour = {"solved": "green", "not solved": "yellow", "not graded": "red"}[result.verdict]
-    output.print(f"[bold {colour}]{result.verdict}[/]  {escape(result.task)}  by {escape(result.model)}", soft_wrap=True)
+    output.print(f"[bold {colour}]{result.verdict}[/]  {line(result.task)}  by {line(result.model)}", soft_wrap=True)
     for metric in result.metrics:
         value = "-" if metric.value is None else f"{metric.value:.4g}"
-        output.print(f"  {metric.metric} = {value}" + ("  (primary)" if metric.primary else ""))
+        output.print(f"  {line(metric.metric)} = {value}" + ("  (primary)" if metric.primary else ""))
     if result.invalid:
-        output.print(f"  invalid: {escape(result.invalid)}", soft_wrap=True)
+        output.print(f"  invalid: {block(result.invalid, margin=11)}", soft_wrap=True)
     if result.judged:
-        output.print(f"  judged by {escape(result.judged)}", soft_wrap=True)
+        output.print(f"  judged by {line(result.judged)}", soft_wrap=True)
     if result.answer:
-        output.print(f"  answer: {escape(result.answer)}", soft_wrap=True)
+        output.print(f"  answer: {block(result.answer, margin=10)}", soft_wrap=True)
     if result.error:
         colour = "yellow" if result.error.kind in ("limit", "user") else "red"
-        output.print(f"  [{colour}]{result.error.kind}:[/] {escape(str(result.error))}", soft_wrap=True)
+        output.print(f"  [{colour}]{result.error.kind}:[/] {block(str(result.error), margin=4)}", soft_wrap=True)
     if result.parent_run:
         diverged = f", steps that showed something else: {', '.join(map(str, result.diverged_steps))}" if result.diverged_steps else ""
-        output.print(f"  branch of {result.parent_run} at step {result.parent_step}{diverged}", soft_wrap=True)
+        output.print(f"  branch of {line(result.parent_run)} at step {result.parent_step}{diverged}", soft_wrap=True)
     ended = result.status + (f" ({result.limit})" if result.limit else "")
     cost = "cost unknown" if result.cost_usd is None else f"{result.cost_usd:.4f} USD"
-    output.print(f"  {ended}: {result.steps} steps, {result.tokens} tokens, {cost}, {result.seconds:.1f} s")
-    output.print(f"  workbench runs show {result.run_id}   (store: {escape(result.store)})", soft_wrap=True)
+    output.print(f"  {line(ended)}: {result.steps} steps, {result.tokens} tokens, {cost}, {result.seconds:.1f} s")
+    output.print(f"  workbench runs show {line(result.run_id)}   (store: {line(result.store)})", soft_wrap=True)

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE
-from rich.markup import escape
+from rich.padding import Padding
 from rich.syntax import Syntax
 from rich.table import Column, Table
 
 from workbench.cli import branch
-from workbench.cli.errors import output, print_json
+from workbench.cli.errors import block, line, output, print_json
 from workbench.cli.run import JsonOption, StoreOption
+from workbench.text import shown
 
 app = typer.Typer(help="The runs in the store.", no_args_is_help=True)
 app.command("branch")(branch.branch)
@@ -57,13 +58,15 @@ def list_(
         table.add_column("branch of", no_wrap=True)
     for row in rows:
         solved = {None: "-", True: "[green]yes[/]", False: "no"}[row["success"]]
-        score = "-" if row["value"] is None else f"{row['metric']} {row['value']:.4g}"
+        score = "-" if row["value"] is None else f"{line(row['metric'])} {row['value']:.4g}"
         cost = "-" if row["cost_usd"] is None else f"{row['cost_usd']:.4f}"
         seconds = "-" if row["seconds"] is None else f"{row['seconds']:.1f}"
         status = row["status"] + (f" ({row['limit_reached'] or row['error_kind']})" if row["limit_reached"] or row["error_kind"] else "")
         steps = "-" if row["steps"] is None else str(row["steps"])
-        parent = [f"{row['parent_run']} at {row['parent_step']}" if row["parent_run"] else ""] if branches else []
-        table.add_row(row["run_id"], escape(row["task"]), escape(row["model"]), status, solved, score, steps, cost, seconds, *parent)
+        parent = [line(f"{row['parent_run']} at {row['parent_step']}") if row["parent_run"] else ""] if branches else []
+        table.add_row(
+            line(row["run_id"]), line(row["task"]), line(row["model"]), line(status), solved, score, steps, cost, seconds, *parent
+        )
     output.print(table)
 
 
@@ -79,36 +82,39 @@ def show(
         print_json(record)
         return
     run = record["run"]
-    output.print(f"[bold]{run['run_id']}[/]  {escape(run['task'])}  {escape(run['model'])}  {run['status']}", soft_wrap=True)
+    output.print(f"[bold]{line(run['run_id'])}[/]  {line(run['task'])}  {line(run['model'])}  {line(run['status'])}", soft_wrap=True)
     if run["parent_run"]:
-        output.print(f"branch of {run['parent_run']} at step {run['parent_step']}, by {run['branched_by'] or '(not made)'}", soft_wrap=True)
+        output.print(
+            f"branch of {line(run['parent_run'])} at step {run['parent_step']}, by {run['branched_by'] or '(not made)'}", soft_wrap=True
+        )
         if run["diverged_steps"]:
             steps = ", ".join(map(str, run["diverged_steps"]))
             output.print(f"[yellow]run again, these steps showed something else than is shown here: {steps}[/]", soft_wrap=True)
-    output.print(f"[dim]behind: {escape('; '.join(run['walls'] or []) or 'no wall')}[/]", soft_wrap=True)
+    output.print(f"[dim]behind: {line('; '.join(run['walls'] or []) or 'no wall')}[/]", soft_wrap=True)
     for wall in run["missing_walls"] or []:
-        output.print(f"[yellow]missing: {escape(wall)}[/]", soft_wrap=True)
+        output.print(f"[yellow]missing: {line(wall)}[/]", soft_wrap=True)
     for call in record["model_calls"]:
         attempts = "".join(f" [{attempt['status']}]" for attempt in json.loads(call["attempts"]) if attempt["status"] != "ok")
         inherited = ", inherited" if call["inherited"] else ""
-        output.rule(f"step {call['step']}{inherited}{escape(attempts)}", align="left")
-        output.print(escape(_prose(call)), soft_wrap=True)
+        output.rule(f"step {call['step']}{inherited}{line(attempts)}", align="left")
+        output.print(f"  {block(_prose(call))}", soft_wrap=True)
         for action in record["actions"]:
             if action["step"] == call["step"]:
                 _action(action)
         for step in record["steps"]:
             for note in step["notes"] if step["step"] == call["step"] else []:
-                output.print(f"[yellow]told the model: {escape(note)}[/]", soft_wrap=True)
+                output.print(f"[yellow]told the model: {line(note)}[/]", soft_wrap=True)
     output.rule("end", align="left")
     for score in record["scores"]:
         output.print(
-            f"{score['metric']} = {score['value']}" + (f"  invalid: {escape(score['invalid'])}" if score["invalid"] else ""), soft_wrap=True
+            f"{line(score['metric'])} = {score['value']}" + (f"  invalid: {block(score['invalid'])}" if score["invalid"] else ""),
+            soft_wrap=True,
         )
     for judged in record["judgements"]:
         said = "cannot be read" if judged["scores"] is None else ", ".join(f"{k} {v:g}" for k, v in json.loads(judged["scores"]).items())
-        output.print(f"[dim]judged by {escape(judged['judge'])}, {escape(judged['question'])}: {escape(said)}[/]", soft_wrap=True)
+        output.print(f"[dim]judged by {line(judged['judge'])}, {line(judged['question'])}: {line(said)}[/]", soft_wrap=True)
     if run["error_message"]:
-        output.print(f"[red]{run['error_kind']}: {escape(run['error_message'])}[/]", soft_wrap=True)
+        output.print(f"[red]{run['error_kind']}: {block(run['error_message'])}[/]", soft_wrap=True)
     output.print(f"solved: {run['success']}, {run['steps']} steps, {run['tokens']} tokens")
 
 
@@ -125,7 +131,7 @@ def agreement(store: StoreOption = None, as_json: JsonOption = False) -> None:
     table = Table("judge", "prompt", "question", "score", "items", "replies", "mean", "spread", "exact", "alpha", box=SIMPLE)
     for each in found:
         numbers = [f"{each.mean:.3g}", f"{each.spread:.3g}", f"{each.exact:.0%}", "-" if each.alpha is None else f"{each.alpha:.2f}"]
-        named = [escape(each.judge), each.prompt_hash[:12], escape(each.question), escape(each.score)]
+        named = [line(each.judge), each.prompt_hash[:12], line(each.question), line(each.score)]
         table.add_row(*named, str(each.items), str(each.replies), *numbers)
     output.print(table if found else "nothing was judged more than once")
 
@@ -164,15 +170,16 @@ def _prose(call: dict[str, Any]) -> str:
 
 
 def _action(action: dict[str, Any]) -> None:
-    output.print(Syntax(action["code"], "python", background_color="default", word_wrap=True))
+    code = Syntax(shown(action["code"]), "python", background_color="default", word_wrap=True)
+    output.print(Padding(code, (0, 0, 0, 2)))
     observation = action["observation"]
     if observation is None:
         output.print("[red]no observation was recorded[/]")
         return
     for item in json.loads(observation["outputs"]):
         text = item["data"].get("text/plain", "")
-        output.print(escape(text.rstrip()[:4000]), soft_wrap=True, style="dim")
+        output.print(f"  {block(text.rstrip()[:4000])}", soft_wrap=True, style="dim")
     if observation["error_name"]:
-        output.print(f"[red]{escape(observation['error_name'])}: {escape(observation['error_value'][:1000])}[/]", soft_wrap=True)
+        output.print(f"[red]{line(observation['error_name'])}: {block(observation['error_value'][:1000])}[/]", soft_wrap=True)
     if observation["note"]:
-        output.print(f"[yellow]{escape(observation['note'])}[/]", soft_wrap=True)
+        output.print(f"[yellow]{line(observation['note'])}[/]", soft_wrap=True)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.box import SIMPLE
 from rich.markdown import Markdown
-from rich.markup import escape
 from rich.table import Column, Table
 
-from workbench.cli.errors import FAILED, output, print_json, progress
+from workbench.cli.errors import FAILED, block, line, output, print_json, progress
 from workbench.cli.run import JsonOption, StoreOption, parse_variant
 from workbench.errors import UsageError
+from workbench.text import shown
 
 if TYPE_CHECKING:
     from workbench.checks import TaskCheck
@@ -68,17 +68,18 @@ def list_(
     table = Table(Column("task", overflow="fold"), "variants", "summary", box=SIMPLE)
     for task in tasks:
         if task.suite not in imported:
-            needs = f"[yellow]unavailable: {escape('; '.join(missing))}[/] " if (missing := lacking(task)) else ""
-            mark = f"[yellow]changed: {escape('; '.join(changes[task.id]))}[/] " if changes[task.id] else ""
-            table.add_row(task.id, str(len(task.variants)), needs + mark + escape(task.summary))
+            needs = f"[yellow]unavailable: {line('; '.join(missing))}[/] " if (missing := lacking(task)) else ""
+            mark = f"[yellow]changed: {line('; '.join(changes[task.id]))}[/] " if changes[task.id] else ""
+            table.add_row(line(task.id), str(len(task.variants)), needs + mark + line(task.summary))
     output.print(table)
     for name in sorted(imported):
         of = [task for task in tasks if task.suite == name]
         runnable = sum(not lacking(task) for task in of)
-        output.print(f"{name}: {len(of)} tasks, {runnable} of them runnable here; workbench tasks list --suite {name}", soft_wrap=True)
+        said = f"{name}: {len(of)} tasks, {runnable} of them runnable here; workbench tasks list --suite {name}"
+        output.print(line(said), soft_wrap=True)
         if changed := [task.id for task in of if changes[task.id]]:
             reasons = "; ".join(dict.fromkeys(reason for task in changed for reason in changes[task]))
-            output.print(f"  [yellow]{len(changed)} changed ({escape(listed(changed))}): {escape(reasons)}[/]", soft_wrap=True)
+            output.print(f"  [yellow]{len(changed)} changed ({line(listed(changed))}): {line(reasons)}[/]", soft_wrap=True)
 
 
 @app.command()
@@ -97,25 +98,27 @@ def show(
         print_json({**told, "instruction": folder.instruction(chosen), "hash": folder.hash(), "changed": folder.changes()})
         return
     described = folder.task
-    output.print(Markdown(folder.instruction(chosen)))
-    table = Table(show_header=False, title=described.id, title_justify="left")
-    table.add_row("variant", ", ".join(f"{axis}={value}" for axis, value in chosen.items()) or "-")
-    table.add_row("axes", "; ".join(f"{axis}: {', '.join(values)}" for axis, values in described.prompt.axes.items()) or "-")
+    # links are printed as they are, so that none says one thing and opens another
+    output.print(Markdown(shown(folder.instruction(chosen)), hyperlinks=False))
+    table = Table(show_header=False, title=line(described.id), title_justify="left")
+    table.add_row("variant", line(", ".join(f"{axis}={value}" for axis, value in chosen.items()) or "-"))
+    table.add_row("axes", line("; ".join(f"{axis}: {', '.join(values)}" for axis, values in described.prompt.axes.items()) or "-"))
     if described.submission is not None:
-        table.add_row("submission", f"{described.submission.kind} {described.submission.path or ''}")
+        table.add_row("submission", f"{described.submission.kind} {line(described.submission.path or '')}")
     for metric in described.metrics:
         rule = f", solved when {metric.success.rule} {metric.success.value:g}" if metric.success else ""
         base = "" if metric.baseline is None else f", baseline {metric.baseline.measure or format(metric.baseline.value, 'g')}"
-        table.add_row("metric" + (" (primary)" if metric.primary else ""), f"{metric.name}, {metric.direction}{base}{rule}")
+        table.add_row("metric" + (" (primary)" if metric.primary else ""), line(f"{metric.name}, {metric.direction}{base}{rule}"))
     needs = described.environment
     table.add_row(
-        "environment", ", ".join([needs.name, *needs.packages, *([f"{needs.memory} of memory"] if needs.memory else []), "no network"])
+        "environment",
+        line(", ".join([needs.name, *needs.packages, *([f"{needs.memory} of memory"] if needs.memory else []), "no network"])),
     )
     table.add_row("limits", f"{described.interaction.max_steps} steps, {described.interaction.max_seconds:g} s")
     for reason in folder.changes():
-        table.add_row("changed", escape(reason))
-    table.add_row("licence", described.licence)
-    table.add_row("source", described.source)
+        table.add_row("changed", line(reason))
+    table.add_row("licence", line(described.licence))
+    table.add_row("source", line(described.source))
     output.print(table)
 
 
@@ -141,12 +144,12 @@ def import_(
         return
     at = f" at commit {report.record.commit[:12]}" if report.record.commit else ""
     output.print(f"{suite}: {len(report.found)} tasks found ({report.variants} with variants), {report.runnable} runnable", soft_wrap=True)
-    output.print(f"  {escape(str(report.record.path))}{at}", soft_wrap=True)
+    output.print(f"  {line(str(report.record.path))}{at}", soft_wrap=True)
     if report.differing:
-        output.print(f"  [yellow]not as in the commit: {escape(listed(report.differing))}[/]", soft_wrap=True)
+        output.print(f"  [yellow]not as in the commit: {line(listed(report.differing))}[/]", soft_wrap=True)
     for reason, ids in report.unavailable.items():
-        output.print(f"  [yellow]{len(ids)} unavailable: {escape(reason)}[/]", soft_wrap=True)
-        output.print(f"    {', '.join(ids)}")
+        output.print(f"  [yellow]{len(ids)} unavailable: {line(reason)}[/]", soft_wrap=True)
+        output.print(f"    {line(', '.join(ids))}")
 
 
 @app.command()
@@ -175,13 +178,13 @@ def published(
     for each in theirs:
         error = "" if each.error is None else f" ± {each.error:g}" + (f" ({each.error_kind})" if each.error_kind else "")
         figure = f"{each.metric} {each.value:g} {each.unit}{error}"
-        table.add_row(*map(escape, (each.model, each.agent or "-", figure, each.setting, f"{each.source}, {each.date}")))
+        table.add_row(*map(line, (each.model, each.agent or "-", figure, each.setting, f"{each.source}, {each.date}")))
     output.print(table)
     mine = Table("model", "agent", "variant", "tasks", "runs", "solved", "", title="yours", title_justify="left", box=SIMPLE)
     for row in yours:
         changed = "[yellow]changed[/]" if row.changed else ""
         graded = f"{row.tasks} of {of or '?'}"
-        mine.add_row(escape(row.model), escape(row.agent), escape(row.variant), graded, str(row.runs), f"{row.solved:.1%}", changed)
+        mine.add_row(line(row.model), line(row.agent), line(row.variant), graded, str(row.runs), f"{row.solved:.1%}", changed)
     output.print(mine if yours else f"you have no graded run of {suite}")
     if any(row.changed for row in yours):
         output.print(f"[yellow]{NOT_THE_SAME}[/]", soft_wrap=True)
@@ -211,16 +214,18 @@ def check(
         print_json([{**dataclasses.asdict(each), "ok": each.ok} for each in done])
     else:
         bad = [each.task for each in done if not each.ok]
-        output.print(f"{len(done) - len(bad)} of {len(done)} tasks are sound" + (f"; not: {', '.join(bad)}" if bad else ""), soft_wrap=True)
+        output.print(
+            f"{len(done) - len(bad)} of {len(done)} tasks are sound" + (f"; not: {line(', '.join(bad))}" if bad else ""), soft_wrap=True
+        )
     raise typer.Exit(FAILED if any(not each.ok for each in done) else 0)
 
 
 def _show_check(found: TaskCheck) -> None:
     colour, word = ("green", "sound") if found.ok else ("red", "not sound")
-    output.print(f"[bold {colour}]{word}[/]  {escape(found.task)}  [dim]{found.seconds:.1f} s[/]", soft_wrap=True)
+    output.print(f"[bold {colour}]{word}[/]  {line(found.task)}  [dim]{found.seconds:.1f} s[/]", soft_wrap=True)
     for finding in found.findings:
         mark = "[green]ok[/] " if finding.ok else "[red]bad[/]"
-        output.print(f"  {mark} {finding.name}: {escape(finding.said)}", soft_wrap=True, highlight=False)
+        output.print(f"  {mark} {line(finding.name)}: {block(finding.said, margin=6)}", soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -234,8 +239,8 @@ def new(
     from workbench.tasks.new import new
 
     made = new(task, folder)
-    output.print(f"{made.root}", soft_wrap=True)
-    output.print(f"[dim]workbench tasks check {escape(str(made.root))}[/]", soft_wrap=True)
+    output.print(line(str(made.root)), soft_wrap=True)
+    output.print(f"[dim]workbench tasks check {line(str(made.root))}[/]", soft_wrap=True)
 
 
 @app.command()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import re
 from collections.abc import Callable
 from typing import Any
 
 from workbench.observation import NamespaceChange, Observation, Output, PythonError
+from workbench.text import plain, storable
 
 NAMESPACE_MIME = "application/vnd.workbench.namespace+json"
 ASKS_FOR_CHANGES = "workbench_changes"
@@ -17,29 +17,6 @@ ASKS_FOR_CHANGES = "workbench_changes"
 
 _TEXT_TYPES = ("text/plain", "text/html", "text/markdown", "text/latex", "image/svg+xml")
 _BINARY_TYPES = ("image/png", "image/jpeg")
-_TERMINAL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-
-
-def plain(text: str) -> str:
-    r"""Return ``text`` without terminal escapes and control characters, so that showing it is harmless.
-
-    Examples
-    --------
-    >>> plain("\x1b[31mred\x1b[0m\x07")
-    'red'
-    """
-    return _TERMINAL.sub("", storable(text))
-
-
-def storable(text: str) -> str:
-    r"""Return ``text`` with what UTF-8 cannot hold, half a surrogate pair, replaced.
-
-    Examples
-    --------
-    >>> storable("a\ud800b")
-    'a?b'
-    """
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def weight(value: Any) -> int:

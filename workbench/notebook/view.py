@@ -13,6 +13,7 @@ from workbench.agents.show import trim_traceback
 from workbench.events import ActionTaken, Event, KernelDied, KernelStarted, ModelCalled, Noticed, Observed, RunStarted, Scored, StepFinished
 from workbench.kernels.collect import cut_middle
 from workbench.observation import Observation
+from workbench.text import shown
 
 _BOX = "margin:2px 0;padding:4px 8px;border-left:3px solid"
 _PRE = "white-space:pre-wrap;overflow-wrap:anywhere;margin:2px 0;max-height:24em;overflow:auto;background:transparent"
@@ -32,7 +33,7 @@ class LiveView:
 
     def show(self, event: Event) -> None:
         """Add ``event`` to the display."""
-        part, line = self._render(event)
+        part, line = map(shown, self._render(event))
         if not part:
             return
         self._parts.append(part)
