@@ -247,7 +247,7 @@ class Store:
                 warnings.warn(
                     f"the journal of run {run_id} is damaged: what can be read is in the store, and it is kept as {aside}", stacklevel=2
                 )
-            for suffix in (SUFFIX, RESERVE, LOCK):
+            for suffix in (RESERVE, SUFFIX, LOCK):
                 path.with_suffix(suffix).unlink(missing_ok=True)
             # last: it says of a journal that is still there how much of it is in
             connection.execute("DELETE FROM journals WHERE run_id = ?", [run_id])
