@@ -33,6 +33,7 @@ from workbench.tasks.folder import TaskFolder
 from workbench.tasks.spec import Task
 from workbench.tasks.staging import Prepared
 from workbench.tasks.submission import Frozen
+from workbench.text import shown
 
 
 def run(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
@@ -121,7 +122,7 @@ async def execute(given: Plan) -> RunResult:
             except Exception as error:
                 # who only listens cannot end the run
                 given.listeners.remove(listener)
-                warnings.warn(f"a listener failed and hears no more: {type(error).__name__}: {error}", stacklevel=2)
+                warnings.warn(shown(f"a listener failed and hears no more: {type(error).__name__}: {error}"), stacklevel=2)
 
     try:
         emit(_started(given), durable=True)
