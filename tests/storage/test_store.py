@@ -490,6 +490,19 @@ sys.stdin.readline()
         assert store.rows("SELECT status, cost_usd, tokens FROM runs") == [{"status": "interrupted", "cost_usd": None, "tokens": 10}]
 
 
+class TestAnswers:
+    ASK = """
+import sys
+from workbench.storage.store import Store
+store = Store(sys.argv[1])
+print(store.rows("SELECT current_setting('enable_progress_bar') AS bar"), flush=True)
+"""
+
+    def test_show_no_progress_on_standard_output(self, store: Store, start: Start) -> None:
+        # DuckDB would, in a notebook and where Python was given its program as an argument
+        assert start(self.ASK, store.path).hears() == "[{'bar': False}]"
+
+
 class TestCompany:
     WRITE = """
 import sys

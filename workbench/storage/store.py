@@ -181,6 +181,8 @@ class Store:
                     hint = "another program has it open: close it there; nothing is lost, runs go on in their journals" if held else ""
                     raise StoreError(f"cannot open the store {self.path}: {error}", hint=hint) from None
                 with connection:
+                    # it is shown on standard output of notebooks and of python -c, where a question takes 2 seconds
+                    connection.execute("SET enable_progress_bar = false")
                     yield connection
         except Timeout:
             raise StoreError(
