@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from workbench.kernels import environments, walls
@@ -23,6 +24,9 @@ def pytest_configure() -> None:
     """Hide the user's tasks and benchmarks before a test module is read: some take their parameters from the registry."""
     os.environ.pop("WORKBENCH_TASKS", None)
     os.environ["WORKBENCH_SUITES"] = str(Path(__file__).with_name("no-suites.json"))
+    # how long an example takes says more about what else the machine does
+    hypothesis.settings.register_profile("any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+    hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True)

@@ -56,9 +56,10 @@ class Server:
     def live(self) -> list[dict[str, Any]]:
         return self.cli("kernels", "list")["live"]
 
-    async def start(self) -> None:
-        argv = [sys.executable, "-m", "jupyter_server", "--allow-root", "--no-browser", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0"]
-        argv += [f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.root}"]
+    async def start(self, *command: str) -> None:
+        """Start Jupyter Server in its folder, or what ``command`` starts when it is given more options of Jupyter Server."""
+        argv = [*(command or (sys.executable, "-m", "jupyter_server", "--allow-root", f"--ServerApp.root_dir={self.root}"))]
+        argv += ["--no-browser", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0", f"--IdentityProvider.token={self.token}"]
         with (self.root / "log").open("wb") as log:
             self.process = subprocess.Popen(argv, env=self.environ, stdout=log, stderr=log, cwd=self.root)
         runtime = self.root / "runtime"

@@ -18,7 +18,7 @@ from workbench.kernels.forked import ForkedProcess
 from workbench.kernels.session import KernelSession
 from workbench.observation import Observation
 
-PATIENCE = 60.0
+PATIENCE = 200.0
 """Longest wait for something that must happen; only a failing test waits that long."""
 
 
