@@ -66,6 +66,14 @@ $(INSTALLED): $(BIN)/python requirements.lock pyproject.toml
 	@sh .ci/install $(BIN)/python
 	@touch $@
 
+# The tests of what depends most on other people's packages, with the lowest versions that pyproject.toml allows ...
+lowest: system $(INSTALLED)
+	@sh .ci/versions lowest $(ARGS)
+
+# ... and with the newest that are out today.
+drift: system $(INSTALLED)
+	@sh .ci/versions newest $(ARGS)
+
 # Resolve requirements.lock anew after a change of pyproject.toml; ARGS=--upgrade takes the newest versions of everything.
 relock: $(BIN)/python
 	@sh .ci/relock $(BIN)/python $(ARGS)

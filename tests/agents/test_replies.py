@@ -4,6 +4,7 @@
 import ast
 import json
 import string
+import time
 
 import pytest
 from hypothesis import example, given, settings
@@ -559,8 +560,9 @@ HOSTILE = {
 }
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_text_takes_bounded_time(text):
+    began = time.thread_time()
     parse(text)
     parse(calls=[("execute_python", text), ("finish", text)])
+    assert time.thread_time() - began < 20
