@@ -151,6 +151,7 @@ class Link:
     def argv(self, program: str = "kernel.py", *arguments: str) -> list[str]:
         config = {
             "uid": None,
+            "counters": False,
             "adopts": False,
             "cwd": str(self.far),
             "limits": {"RLIMIT_CORE": 0},

@@ -281,6 +281,9 @@ def test_limits_become_the_kernels_own(minimal: Environment) -> None:
         "RLIMIT_FSIZE": 3,
         "RLIMIT_NOFILE": 4,
         "RLIMIT_CORE": 0,
+        "RLIMIT_SIGPENDING": 1024,
+        "RLIMIT_MSGQUEUE": 102_400,
+        "RLIMIT_MEMLOCK": 65_536,
     }
 
 

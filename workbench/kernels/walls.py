@@ -26,6 +26,9 @@ from workbench.kernels.view import ETC, INSIDE, PROGRAMS, SYSTEM, Mount, Sight, 
 
 WRITABLE = ("/tmp", "/dev/shm", "/dev/null", "/dev/ptmx", "/dev/pts")  # noqa: S108 - the sandbox's own
 _METADATA = ("chown", "lchown", "fchownat", "setxattr", "lsetxattr", "removexattr", "lremovexattr")
+_SHARED_COUNTERS = ("inotify_init", "inotify_init1", "fanotify_init", "io_setup")
+"""What takes from what the system has for all processes of a user, or for everybody."""
+_PENDING_SIGNALS, _QUEUE_BYTES, _LOCKED_BYTES = 1024, 100 * 2**10, 64 * 2**10
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,8 @@ def _namespaces() -> list[str]:
     if os.geteuid() == 0:
         # root needs no user namespace to make the others, and keeps just what it takes to become nobody in particular
         return [*arguments, "--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-    return [*arguments, "--unshare-user", "--disable-userns"]
+    # the capability is the namespace's own, and is given up once its counters are set
+    return [*arguments, "--unshare-user", "--disable-userns", "--cap-add", "CAP_SYS_RESOURCE"]
 
 
 def enclose(program: Path, arguments: Sequence[str], view: View, limits: Limits, scratch: Path, *, walled: bool = True) -> Enclosure:
@@ -166,7 +170,18 @@ def _bubblewrap(program: Path, arguments: Sequence[str], view: View, limits: Lim
         *(shutil.which("bwrap") or "bwrap", *_namespaces(), "--hostname", "sandbox", "--clearenv"),
         *seen.arguments,
         *("--remount-ro", "/dev", "--remount-ro", "/"),
-        *launch(program.name, arguments, view.cwd, view.environment, limits, PROGRAMS, uid=uid, readable=seen.readable, writable=writable),
+        *launch(
+            program.name,
+            arguments,
+            view.cwd,
+            view.environment,
+            limits,
+            PROGRAMS,
+            uid=uid,
+            own_namespace=uid is None,
+            readable=seen.readable,
+            writable=writable,
+        ),
     ]
     return Enclosure(argv, {"PATH": os.defpath}, uid, list(given.walls), list(given.missing))
 
@@ -194,7 +209,7 @@ def _supervised(program: Path, arguments: Sequence[str], view: View, limits: Lim
         "fs_denied": [*map(str, masked(environment)), *(str(environment.site_packages / name) for name in view.hide)],
         # Landlock says nothing about the owners and attributes of files that cannot be opened, nor about modes and times:
         # ordinary programs need those, so that gap is named instead
-        "extra_deny_syscalls": list(_METADATA),
+        "extra_deny_syscalls": [*_METADATA, *_SHARED_COUNTERS],
         "max_processes": limits.processes,
         "clean_env": True,
         "env": environ,
@@ -232,6 +247,7 @@ def launch(
     *,
     uid: int | None = None,
     own_user: bool = True,
+    own_namespace: bool = False,
     readable: Sequence[str] = (),
     writable: Sequence[str] = (),
 ) -> list[str]:
@@ -245,6 +261,8 @@ def launch(
         The user it becomes.
     own_user : bool
         Whether its user runs nothing else, on the whole machine.
+    own_namespace : bool
+        Whether a user namespace was made for it, in which it has the right to set the counters.
     readable, writable : sequence of str
         Paths for Landlock; none where another wall stands in its place.
     """
@@ -255,6 +273,7 @@ def launch(
     config = {
         "uid": uid,
         "adopts": not own_user,
+        "counters": own_namespace,
         "cwd": cwd,
         "limits": bounds,
         "readable": list(readable),
@@ -274,6 +293,10 @@ def rlimits(limits: Limits) -> dict[str, int]:
         "RLIMIT_FSIZE": limits.file_bytes,
         "RLIMIT_NOFILE": limits.open_files,
         "RLIMIT_CORE": 0,
+        # these are counted for the user who made the namespace too, and so for all kernels together
+        "RLIMIT_SIGPENDING": _PENDING_SIGNALS,
+        "RLIMIT_MSGQUEUE": _QUEUE_BYTES,
+        "RLIMIT_MEMLOCK": _LOCKED_BYTES,
     }
 
 

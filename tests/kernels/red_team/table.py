@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import families, files, jupyter, network, processes, resources, surface, times
+from . import counters, families, files, jupyter, network, processes, resources, surface, times
 from .attack import CATEGORIES, Attack
-from .trials import branched, filled, held, outlived, starved
+from .trials import branched, drained, filled, held, outlived, starved
 
 ATTACKS: list[Attack] = sorted(
     [
@@ -13,6 +13,7 @@ ATTACKS: list[Attack] = sorted(
         *network.ATTACKS,
         *surface.ATTACKS,
         *resources.ATTACKS,
+        *counters.ATTACKS,
         *jupyter.ATTACKS,
         *times.ATTACKS,
         *families.ATTACKS,
@@ -45,6 +46,6 @@ def beyond(attack: Attack, backend: str) -> str:
         return SAME_LINE
     if attack.trial in (filled, outlived, branched) and backend in REMOTE:
         return OWN_LINE
-    if attack.trial in (held, starved) and attack.category == "resources" and backend == "e2b":
+    if attack.trial in (held, starved, drained) and attack.category == "resources" and backend == "e2b":
         return OWN_SIZE
     return attack.beyond.get(backend, "")

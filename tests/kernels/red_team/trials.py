@@ -8,6 +8,8 @@ import fcntl
 import os
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 from workbench.errors import WorkbenchError
@@ -80,6 +82,63 @@ async def starved(arena: Arena, attack: Attack) -> None:
                 "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'print(\"runs\")'], capture_output=True, text=True).stdout"
             )
             assert "runs" in text_of(found), told(found)
+
+
+TAKE = """
+import signal
+def take():
+    taken = 0
+    try:
+        while taken < 100_000:
+            one()
+            taken += 1
+    except OSError:
+        pass
+    return taken
+total = 0
+for _ in range(40):
+    heard, told = os.pipe()
+    if os.fork() == 0:
+        os.write(told, str(take()).encode())
+        signal.pause()
+    os.close(told)
+    taken = int(os.read(heard, 100))
+    os.close(heard)
+    total += taken
+    if not taken:
+        break
+print('took', total)
+"""
+"""Takes all there is, in as many processes as it needs, and keeps it."""
+
+GET = """
+got = 0
+try:
+    for _ in range(3):
+        one()
+        got += 1
+except OSError:
+    pass
+print(got)
+"""
+
+
+async def drained(arena: Arena, attack: Attack) -> None:
+    """Whatever it takes of what the system counts, its victims and the host get what they got before."""
+
+    program = attack.code + GET
+    code = f"import subprocess, sys\nprint(subprocess.run([sys.executable, '-c', {program!r}], capture_output=True, text=True).stdout)"
+
+    async def got() -> list[str]:
+        host = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        return [host.stdout.strip(), *[text_of(await victim.execute(code), "stdout").strip() for victim in arena.victims]]
+
+    before = await got()
+    assert before[0] == "3"
+    async with arena.fresh() as session:
+        observation = await session.execute(attack.code + TAKE)
+        assert re.search(attack.told, text_of(observation)), told(observation)
+        assert await got() == before
 
 
 async def flooded(arena: Arena, attack: Attack) -> None:

@@ -11,6 +11,15 @@ PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 24, 38
 CAP_SYS_CHROOT = 18
 CAPABILITY_VERSION_3 = 0x20080522
 
+COUNTERS = {
+    "max_inotify_instances": 8,
+    "max_inotify_watches": 1024,
+    "max_fanotify_groups": 4,
+    "max_fanotify_marks": 1024,
+    **{f"max_{kind}_namespaces": 0 for kind in ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time")},
+}
+"""What the system counts for a user namespace and, beyond it, for the user who made it: the most of each."""
+
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -29,6 +38,17 @@ def hold_to(limits: dict) -> str:
         bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(which, (bound, bound))
     return "rlimits"
+
+
+def hold_counters() -> None:
+    """Hold this user namespace to :data:`COUNTERS`, so that it cannot use up those of its maker; needs the namespace's rights."""
+    for name, most in COUNTERS.items():
+        try:
+            with open(f"/proc/sys/user/{name}", "w") as file:
+                file.write(str(most))
+        except FileNotFoundError:
+            # this kernel does not know it, and so does not count it there
+            continue
 
 
 def keep_capabilities(*kept: int, effective: bool = False) -> None:

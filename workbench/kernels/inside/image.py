@@ -38,6 +38,8 @@ PR_SET_DUMPABLE = 4
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 FICLONE = 0x40049409
 USERS = 65536
+TERMINALS = 64
+"""Of a kernel; the system has 4096 for everybody."""
 AGENT = 1000
 RUNS, BRANCHES, WORKSPACE = "/runs", "/branches", "/workspace"
 
@@ -197,11 +199,10 @@ class Keeper:
         for folder in request["hide"]:
             mount("tmpfs", folder, "tmpfs", MS_NOSUID | MS_NODEV | MS_RDONLY, "size=4k,mode=0755")
         mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-        mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620")
+        mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, f"newinstance,ptmxmode=0666,mode=620,max={TERMINALS}")
         mount("tmpfs", RUNS, "tmpfs", MS_NOSUID | MS_NODEV | MS_RDONLY, "size=4k,mode=0755")
         loopback_up()
-        with open("/proc/sys/user/max_user_namespaces", "w") as file:
-            file.write("0")
+        confine.hold_counters()
 
     def run_path(self, name: str) -> str:
         """Return the path of a folder of the host's that is covered by now."""

@@ -2,8 +2,9 @@
 
 Started as ``python -I launch.py CONFIG`` by the environment's own interpreter; it never imports workbench. CONFIG is
 JSON: ``uid`` to become or null, ``cwd``, ``limits`` for setrlimit, ``readable`` and ``writable`` paths for Landlock
-(none: another wall stands in its place), ``adopts`` (take in orphans, where no process namespace does), ``program`` (a
-Python file) and its ``arguments``. One line of JSON on standard output says which walls stand.
+(none: another wall stands in its place), ``counters`` (hold those of the user namespace that was made for it),
+``adopts`` (take in orphans, where no process namespace does), ``program`` (a Python file) and its ``arguments``. One line
+of JSON on standard output says which walls stand.
 """
 
 import ctypes
@@ -26,6 +27,10 @@ def main() -> None:
     config = json.loads(sys.argv[1])
     walls, missing = [], []
     walls.append(confine.hold_to(config["limits"]))
+    if config["counters"]:
+        confine.hold_counters()
+        # the right to do so has served
+        confine.keep_capabilities()
     if config["adopts"]:
         # what its children leave behind becomes its own, and is found when it is killed
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

@@ -19,6 +19,7 @@ shared memory, semaphores and message queues of System V, message queues of POSI
 
 # include/uapi/linux/audit.h and the tables of each architecture
 TABLES = {
+    # io_setup takes from what the whole machine has
     "x86_64": (
         0xC000003E,
         {
@@ -32,6 +33,7 @@ TABLES = {
                 "io_uring_register": 427,
             },
             **{"open_by_handle_at": 304, "kexec_load": 246, "init_module": 175, "finit_module": 313, "mount": 165, "umount2": 166},
+            "io_setup": 206,
         },
     ),
     "aarch64": (
@@ -47,6 +49,7 @@ TABLES = {
                 "io_uring_register": 427,
             },
             **{"open_by_handle_at": 265, "kexec_load": 104, "init_module": 105, "finit_module": 273, "mount": 40, "umount2": 39},
+            "io_setup": 0,
         },
     ),
 }

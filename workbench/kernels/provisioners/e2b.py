@@ -157,6 +157,7 @@ class E2BProvisioner(SandboxProvisioner):
         sockets = f"{SOCKETS}/{secrets.token_hex(4)}"
         config = {
             "uid": UID,
+            "counters": False,
             "adopts": False,
             "cwd": WORKSPACE,
             "limits": walls.rlimits(self.policy.limits),
