@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -16,7 +17,7 @@ import pytest
 
 from tests.kernels.tools import eventually
 from workbench.errors import SandboxError
-from workbench.kernels.cgroups import Cgroup
+from workbench.kernels.cgroups import OWNED, Cgroup
 from workbench.kernels.limits import Limits
 
 LIMITS = Limits(memory=64 * 2**20, processes=20, cpus=0.5)
@@ -256,6 +257,79 @@ def made(limits: Limits) -> Iterator[Cgroup]:
     yield group
     for pid in group.members():
         os.kill(pid, signal.SIGKILL)
+    group.remove()
+
+
+OWNER = """
+import sys
+from workbench.kernels.cgroups import OWNED, Cgroup
+from workbench.kernels.limits import Limits
+group = Cgroup.create(sys.argv[1], Limits())
+print(*group.folders, sep="\\n", end="\\n\\n", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def owner(real: Cgroup) -> Iterator[tuple[subprocess.Popen[str], str, list[Path]]]:
+    """A process with a group, the prefix of the group's name, and the group's folders."""
+    prefix = f"workbench-test-{secrets.token_hex(4)}"
+    argv = [sys.executable, "-c", OWNER, f"{prefix}-1{OWNED}"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        folders = [Path(line.strip()) for line in iter(process.stdout.readline, "\n")]
+        try:
+            yield process, prefix, folders
+        finally:
+            process.kill()
+            process.wait()
+            Cgroup(folders)._end()
+
+
+def test_the_group_of_a_dead_owner_is_swept_and_what_is_left_in_it_killed(owner: tuple[subprocess.Popen[str], str, list[Path]]) -> None:
+    process, prefix, folders = owner
+    with subprocess.Popen(["sleep", "3600"]) as survivor:
+        Cgroup(folders).add(survivor.pid)
+        Cgroup.sweep(prefix)
+        assert survivor.poll() is None and all(folder.exists() for folder in folders)
+        process.kill()
+        process.wait()
+        Cgroup.sweep(prefix)
+        assert survivor.wait(10) == -signal.SIGKILL
+    assert not any(folder.exists() for folder in folders)
+
+
+def test_a_group_without_the_mark_of_an_owner_is_not_swept(real: Cgroup) -> None:
+    # it may be that of an older version, which held no lock
+    Cgroup.sweep("workbench-test-")
+    assert all(folder.exists() for folder in real.folders)
+
+
+def test_a_group_that_was_removed_in_part_is_swept_too(owner: tuple[subprocess.Popen[str], str, list[Path]]) -> None:
+    process, prefix, folders = owner
+    process.kill()
+    process.wait()
+    # its owner died while it removed the group; whoever sweeps at this moment may be quicker
+    with contextlib.suppress(FileNotFoundError):
+        folders[-1].rmdir()
+    Cgroup.sweep(prefix)
+    assert not any(folder.exists() for folder in folders)
+
+
+def test_a_group_that_is_swept_while_it_is_made_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    really, made = Path.mkdir, []
+
+    def mkdir(self: Path) -> None:
+        really(self)
+        made.append(self)
+        if len(made) == 1:
+            self.rmdir()
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    group = Cgroup()
+    assert group._make(tmp_path / "box", {})
+    assert made == [tmp_path / "box"] * 2
+    assert group.folders == [tmp_path / "box"]
     group.remove()
 
 

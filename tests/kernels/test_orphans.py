@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,9 +20,7 @@ import pytest
 from workbench import paths
 from workbench.errors import SandboxError
 from workbench.kernels import lending, orphans, runtime
-from workbench.kernels.cgroups import Cgroup
 from workbench.kernels.environments import Environment
-from workbench.kernels.limits import Limits
 from workbench.kernels.provisioners.local import LocalProvisioner
 
 from .tools import eventually, processes_with
@@ -146,19 +145,23 @@ async def test_the_next_process_to_start_a_kernel_removes_it_too(root: Path, tmp
     assert not any(Path(group).exists() for group in told["groups"])
 
 
-async def test_what_is_left_in_an_abandoned_cgroup_is_killed(root: Path) -> None:
-    abandoned = root / "dead01"
-    abandoned.mkdir()
-    (abandoned / "owner").touch()
-    group = Cgroup.create("workbench-dead01-1", Limits())
-    if group is None:
+def test_a_cgroup_whose_owners_folder_is_gone_is_removed_too(root: Path) -> None:
+    code = """
+from workbench.kernels import runtime
+from workbench.kernels.cgroups import OWNED, Cgroup
+from workbench.kernels.limits import Limits
+group = Cgroup.create(f"workbench-{runtime.mine().name}-1{OWNED}", Limits())
+print(*([runtime.mine(), *group.folders] if group else []), sep="\\n", flush=True)
+import os
+os._exit(0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    if not done.stdout.strip():
         pytest.skip("no cgroup is delegated to this user")
-    with subprocess.Popen(["sleep", "3600"]) as survivor:
-        group.add(survivor.pid)
-        assert runtime.sweep() == ["dead01"]
-        assert survivor.wait(10) == -signal.SIGKILL
-    assert not any(folder.exists() for folder in group.folders)
-    assert not abandoned.exists()
+    folder, *groups = map(Path, done.stdout.split())
+    shutil.rmtree(folder)
+    assert cli("kernels", "gc")["removed"]["local"] == []
+    assert not any(group.exists() for group in groups)
 
 
 async def test_one_sandbox_that_cannot_be_reached_does_not_keep_the_others_from_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

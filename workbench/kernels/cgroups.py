@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import signal
 import time
@@ -13,6 +14,9 @@ from pathlib import Path
 
 from workbench.errors import SandboxError
 from workbench.kernels.limits import Limits
+
+OWNED = ".owned"
+"""Ends the names of groups that are swept: as long as their owner lives it holds a lock on the group's first folder."""
 
 _DYING_SECONDS = 2.0
 _PERIOD = 100_000
@@ -41,6 +45,8 @@ class Cgroup:
     folders: list[Path] = field(default_factory=list)
     version: int = 2
     holds: set[str] = field(default_factory=set)
+    _lock: int | None = None
+    """A descriptor of the first folder, with a lock that ends with this process, in whatever way it ends."""
 
     @classmethod
     def create(cls, name: str, limits: Limits, *, mounts: str | None = None, own: str | None = None) -> Cgroup | None:
@@ -96,6 +102,9 @@ class Cgroup:
                 folder.mkdir()
             except OSError:
                 return False
+            if not self.folders and not self._hold(folder):
+                # a sweep came in between and took it for abandoned
+                return self._make(folder, settings)
             self.folders.append(folder)
         for file, value in settings.items():
             try:
@@ -105,15 +114,46 @@ class Cgroup:
                     return False
         return True
 
+    def _hold(self, folder: Path) -> bool:
+        """Lock a new folder for as long as this process lives; return whether it is still there."""
+        try:
+            self._lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            return False
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
+        if folder.exists():
+            return True
+        self._let_go()
+        return False
+
+    def _let_go(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
     @staticmethod
     def sweep(prefix: str) -> None:
-        """Remove the groups whose names begin with ``prefix``, and kill what is left in them: their owner is dead."""
+        """Remove this user's groups whose owner is dead and whose names begin with ``prefix``; kill what is left in them.
+
+        That nobody holds the lock of a group proves that its owner is dead, whatever folders and processes can be seen from here.
+        """
         points, paths = _hierarchies(None, None)
-        for controller, point in points.items():
-            own = point / paths.get(controller, "")
-            for parent in {own, own.parent} if own != point else {own}:
-                for folder in parent.glob(f"{prefix}*"):
-                    Cgroup([folder])._end()
+        groups: dict[str, list[Path]] = {}
+        # the folder that was made first, and has the lock, comes first
+        for controller in sorted(points, key=lambda controller: controller != "memory"):
+            own = points[controller] / paths.get(controller, "")
+            for parent in {own, own.parent} if own != points[controller] else {own}:
+                for folder in parent.glob(f"{prefix}*{OWNED}"):
+                    groups.setdefault(folder.name, []).append(folder)
+        for folders in groups.values():
+            with contextlib.suppress(OSError):
+                lock = os.open(folders[0], os.O_RDONLY | os.O_DIRECTORY)
+                try:
+                    if os.fstat(lock).st_uid == os.geteuid():
+                        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        Cgroup(list(dict.fromkeys(folders)))._end()
+                finally:
+                    os.close(lock)
 
     def entering(self, argv: list[str]) -> list[str]:
         """Return ``argv`` such that the process enters this group before it starts."""
@@ -201,9 +241,11 @@ class Cgroup:
 
     def remove(self) -> None:
         """Remove the group; its processes must be gone."""
-        for folder in self.folders:
+        # the one with the lock last: as long as any is left, it says whether there is an owner
+        for folder in reversed(self.folders):
             with contextlib.suppress(OSError):
                 folder.rmdir()
+        self._let_go()
 
 
 def _hierarchies(mounts: str | None, own: str | None) -> tuple[dict[str, Path], dict[str, str]]:

@@ -20,7 +20,7 @@ import psutil
 
 from workbench.errors import SandboxError
 from workbench.kernels import runtime, trees
-from workbench.kernels.cgroups import Cgroup
+from workbench.kernels.cgroups import OWNED, Cgroup
 from workbench.kernels.limits import Limits
 from workbench.kernels.walls import Enclosure
 
@@ -30,10 +30,14 @@ _GLANCE_SECONDS = 0.3
 _REPORT_SECONDS = 30.0
 
 
+def _group_name() -> str:
+    return f"workbench-{runtime.mine().name}-{secrets.token_hex(4)}{OWNED}"
+
+
 @functools.cache
 def counts_cpu() -> bool:
     """Say whether this machine lends control groups that count the processor time of what runs in them."""
-    group = Cgroup.create(f"workbench-{runtime.mine().name}-{secrets.token_hex(4)}", Limits())
+    group = Cgroup.create(_group_name(), Limits())
     if group is None:
         return False
     counted = group.cpu_seconds() is not None
@@ -113,7 +117,7 @@ class SandboxedProcess(ABC):
         if self._watched:
             used = sum([await asyncio.to_thread(trees.size, folder, self._disk_limit) for folder in self._watched])
             self._disk_limit = max(self._disk_limit, used + self._limits.workspace_bytes // 8)
-        self._cgroup = Cgroup.create(f"workbench-{runtime.mine().name}-{secrets.token_hex(4)}", self._limits)
+        self._cgroup = Cgroup.create(_group_name(), self._limits)
         if self._cgroup is not None:
             share = ", processor share" if "cpus" in self._cgroup.holds else ""
             self.walls.append(f"cgroup v{self._cgroup.version}: memory, processes{share}")

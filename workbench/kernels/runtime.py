@@ -82,11 +82,12 @@ def _sweep(root: Path) -> list[str]:
     removed = []
     for path in _folders(root):
         if _abandoned(path):
-            Cgroup.sweep(f"workbench-{path.name}-")
             for note in path.glob(f"*/{lending.NOTE}"):
                 lending.give_back(note)
             remove(path)
             removed.append(path.name)
+    # those too whose owner's folder is gone, or lies elsewhere
+    Cgroup.sweep("workbench-")
     return removed
 
 
