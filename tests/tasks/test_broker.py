@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from workbench.errors import TaskError
 from workbench.models.scripted import Scripted
 from workbench.result import RunResult
 from workbench.storage.store import Store
+from workbench.tasks import broker
 from workbench.tasks.folder import TaskFolder
 
 pytestmark = pytest.mark.walls
@@ -462,8 +465,25 @@ def test_tools_that_an_agent_has_ended_are_gone_and_the_run_is_graded(make_task:
     assert why in noticed["said"] and "call 2" in noticed["said"]
 
 
-def test_tools_that_end_before_any_call_are_the_tasks_fault(make_task: MakeTask, store_path: Path) -> None:
-    lab = LAB + "\n\nimport threading\nthreading.Timer(0, lambda: GO.exists() or time.sleep(0.5) or os._exit(7)).start()\n"
-    task = make_task(MORE, submission=SUBMISSION, files={"hidden/lab.py": lab, "hidden/grader.py": GRADER})
-    result = runner.run(task, model=Player("import time; time.sleep(2)", "step(1)"), store=store_path)
-    assert result.error is not None and result.error.kind == "task" and "before the first call: exit code 7" in result.error.message
+def test_what_is_recorded_of_calls_is_bounded(play, store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(broker, "_MOST_KEPT", 1000)
+    cell = "for _ in range(2):\n    try:\n        give(\"'x' * 2000\")\n    except Exception as error:\n        print(error)"
+    result, heard = play(cell, answer="3, 2")
+    assert (result.error, result.success) == (None, True)
+    assert heard.count("as many and as large as can be recorded") == 1
+    assert len(graded_calls(store_path)) == 1
+
+
+def test_tools_that_end_before_any_call_are_the_tasks_fault(lab: TaskFolder, store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    really = broker.Broker.start
+
+    async def start(self: broker.Broker) -> None:
+        await really(self)
+        assert self._process is not None and self._process.pid is not None
+        os.kill(self._process.pid, signal.SIGKILL)
+        await self._process.wait()
+
+    monkeypatch.setattr(broker.Broker, "start", start)
+    result = runner.run(lab, model=Player("step(1)"), store=store_path)
+    assert result.error is not None and result.error.kind == "task"
+    assert "before the first call: killed by SIGKILL" in result.error.message
