@@ -142,6 +142,8 @@ class _Check:
         program = declared.kind == "tree" or (declared.path or "").endswith(".py")
         for trick in ("cheat", *(f"cheat:{name}" for name in (*ALONE, *(OF_PROGRAMS if program else ())))):
             await self.fails(trick)
+        for shortcut in self.folder.shortcuts():
+            await self.fails(shortcut)
         await self.gradings(oracle)
         await self.hidden()
 
@@ -167,11 +169,11 @@ class _Check:
         self.note("limits", result.limit is None, said)
         return played
 
-    async def fails(self, model: str) -> _Played:
+    async def fails(self, model: str | Scripted) -> _Played:
         """A model that does not do the task is graded, and does not solve it."""
         played = await self.play(model)
         error = played.result.error
-        self.note(model, played.result.success is False and (error is None or error.kind == "limit"), _words(played.result))
+        self.note(played.result.model, played.result.success is False and (error is None or error.kind == "limit"), _words(played.result))
         return played
 
     async def baseline(self, oracle: _Played, nop: _Played) -> None:

@@ -243,14 +243,16 @@ class Files:
                             _clear(to)
                             to.symlink_to(entry.link)
 
-    def hash(self, path: str = ".", said: str = "") -> str:
-        """Return a SHA-256 over the paths and contents in a folder; that of nothing where it does not exist.
+    def hash(self, path: str = ".", said: str = "", *, but: str | None = None) -> str:
+        """Return a SHA-256 over the paths and contents in a folder, all ``but`` a part of it; that of nothing where it does not exist.
 
         Links are not followed. Pipes, sockets and devices are there and have no content.
         """
         digest = hashlib.sha256()
         folder: Entry | None = None
         for entry in self.entries(path, said, special=True) if self.has(path) else ():
+            if entry.path.parts[:1] == (but,):
+                continue
             if folder is not None and entry.path.parent != folder.path:
                 digest.update(os.fsencode(folder.path) + b"\0d\0")
             folder = entry if entry.is_folder else None
@@ -365,15 +367,17 @@ class Files:
         return found
 
 
-def tree_hash(root: Path) -> str:
-    """Return a SHA-256 over the paths and contents below ``root``; links are not followed, and caches of Python passed over.
+def tree_hash(root: Path, *, but: str | None = None) -> str:
+    """Return a SHA-256 over the paths and contents below ``root``, all ``but`` a part of it.
+
+    Links are not followed, and caches of Python passed over.
 
     Raises
     ------
     TaskError
         If there is too much, or something cannot be read.
     """
-    return Files(root).hash()
+    return Files(root).hash(but=but)
 
 
 @contextlib.contextmanager

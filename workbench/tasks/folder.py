@@ -16,12 +16,13 @@ from pydantic import ValidationError
 from workbench.errors import TaskError, UsageError
 from workbench.models import baseline
 from workbench.models.base import Model
+from workbench.models.scripted import Scripted
 from workbench.tasks.files import Files, place, tree_hash
 from workbench.tasks.lines import line_of
 from workbench.tasks.spec import Task
 
 FILE = "task.toml"
-PRIVATE = ("hidden", "solution")
+PRIVATE = ("hidden", "solution", "shortcuts")
 """Folders of a task whose content never reaches an agent."""
 _PART = "it is part of the task's {}/"
 _MOST_TOML = 2**20
@@ -45,7 +46,8 @@ class Tree:
 
 
 class TaskFolder:
-    """A task and the folder it lives in: ``task.toml``, ``instruction.md``, ``workspace/``, ``hidden/``, ``solution/``.
+    """A task and the folder it lives in: ``task.toml``, ``instruction.md``, ``workspace/``, ``hidden/``, ``solution/``,
+    ``shortcuts/``.
 
     Parameters
     ----------
@@ -126,16 +128,15 @@ class TaskFolder:
 
     def solution(self) -> list[str]:
         """Return the reference solution as code cells: the ``# %%`` cells of ``solution/*.py`` in order of name."""
-        cells: list[str] = []
-        if self.files.has("solution"):
-            said = _PART.format("solution")
-            names = [
-                entry.path.name for entry in self.files.entries("solution", said) if len(entry.path.parts) == 1 and not entry.is_folder
-            ]
-            for name in names:
-                if name.endswith(".py"):
-                    cells += baseline.split(self.files.text(f"solution/{name}", said))
-        return cells
+        return [cell for source in self._programs("solution").values() for cell in baseline.split(source)]
+
+    def _programs(self, part: str) -> dict[str, str]:
+        """Return the Python files right below a folder of the task, by name and in order."""
+        if not self.files.has(part):
+            return {}
+        said = _PART.format(part)
+        names = [entry.path.name for entry in self.files.entries(part, said) if len(entry.path.parts) == 1 and not entry.is_folder]
+        return {name: self.files.text(f"{part}/{name}", said) for name in names if name.endswith(".py")}
 
     def reference(self) -> tuple[list[str], str | None]:
         """Return the reference solution: its cells, and its answer where the task asks for one.
@@ -158,6 +159,19 @@ class TaskFolder:
         """Return the reference answer of a task that asks for one: ``solution/answer.txt``."""
         name = "solution/answer.txt"
         return self.files.text(name, "it is the task's reference answer").strip() if self.files.has(name) else None
+
+    def shortcuts(self) -> list[Scripted]:
+        """Return a model for each named shortcut: it plays ``shortcuts/NAME.py``, and must not solve the task.
+
+        A task that asks for an answer is given ``shortcuts/NAME.txt``, where there is one.
+        """
+        found = []
+        for path, source in self._programs("shortcuts").items():
+            name = path.removesuffix(".py")
+            answer = f"shortcuts/{name}.txt"
+            said = self.files.text(answer, _PART.format("shortcuts")).strip() if self.files.has(answer) else None
+            found.append(Scripted(f"shortcut:{name}", baseline.split(source), said))
+        return found
 
     def recipe(self) -> Model:
         """Return the model ``baseline``, which plays the fixed recipe that the task names.
@@ -183,8 +197,8 @@ class TaskFolder:
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def hash(self) -> str:
-        """Return the content hash of everything in the folder."""
-        return tree_hash(self.root)
+        """Return the content hash of everything in the folder but its shortcuts: a task with one more is the same task."""
+        return tree_hash(self.root, but="shortcuts")
 
     def is_still(self, content: str) -> bool:
         """Say whether the files are still those whose :meth:`hash` was ``content``."""

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from workbench.errors import TaskError
+from workbench.models.scripted import Scripted
 from workbench.tasks.checkout import Checkout
 from workbench.tasks.files import place, write
 from workbench.tasks.folder import TaskFolder, Tree
@@ -171,6 +172,10 @@ class Imported(TaskFolder):
     def solution_answer(self) -> str | None:
         """Return the reference answer."""
         return self._answer
+
+    def shortcuts(self) -> list[Scripted]:
+        """Return none: a folder of the checkout that has the name is no part of the task."""
+        return []
 
     def hash(self) -> str:
         """Return a hash of everything the task is made of."""
