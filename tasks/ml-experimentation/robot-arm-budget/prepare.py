@@ -11,7 +11,7 @@ import numpy as np
 SEED = 417_730_658
 LINKS = [0.5, 0.42, 0.36, 0.27, 0.15]
 POINT = np.array([0.35, 0.25, 0.4])
-REACH, NOISE = 1.35, 0.01
+REACH, NOISE = 1.35, 0.001
 
 
 def turn(angles: np.ndarray, axis: int) -> np.ndarray:

@@ -11,13 +11,30 @@ print(Path("train.py").read_text())
 labelled, unlabelled, test = (pd.read_csv(f"{name}.csv") for name in ("labelled", "unlabelled", "test"))
 pixels = [column for column in labelled.columns if column != "digit"]
 print(labelled.shape, unlabelled.shape, test.shape, labelled["digit"].value_counts().to_dict())
-for row in labelled[pixels].to_numpy()[0].reshape(8, 8):
-    print("".join(" .:-=+*#@"[value // 2] for value in row))
+for sheet in labelled[pixels].to_numpy()[:3].reshape(-1, 12, 12):
+    print("\n".join("".join(" .:-=+*#@"[value // 2] for value in row) for row in sheet))
+
+# %%
+# The same digit lies elsewhere on each sheet, in other ink. Pixels can be compared once every digit is in the middle and
+# all are of one length.
+def centred(sheet):
+    rows, columns = np.nonzero(sheet)
+    digit = sheet[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    height, width = digit.shape
+    made = np.zeros((8, 8))
+    top, left = (8 - height) // 2, (8 - width) // 2
+    made[top : top + height, left : left + width] = digit
+    return made.ravel() / np.linalg.norm(made)
+
+
+sheets = pd.concat([labelled, unlabelled, test])[pixels].to_numpy().reshape(-1, 12, 12)
+images = np.array([centred(sheet) for sheet in sheets])
+for row in images[0].reshape(8, 8):
+    print("".join(" .:-=+*#@"[min(int(value * 20), 8)] for value in row))
 
 # %%
 # Forty labels are too few for any classifier, but images of a digit lie near each other, and there are 1757 without a label. So let the
 # labels spread over a graph of nearest neighbours. Which neighbourhood? Hide a quarter of the labels in turn, and see which come back.
-images = pd.concat([labelled, unlabelled, test])[pixels].to_numpy() / 16
 known = labelled["digit"].to_numpy()
 
 

@@ -9,9 +9,10 @@ from workbench_grading import Invalid, number, predictions, read_json
 
 COLUMNS = {"crew_hours", "parts_cost"}
 STEPS = {"step_5", "step_6", "step_7", "step_8", "step_9"}
-# Measured with scikit-learn 1.9.1: boosting with the leaking columns 0.62, without them 0.77, with courses of the past 0.80.
-GOOD_AUC = 0.76
-MOST_OFF = 0.06
+# Measured with scikit-learn 1.9.1: boosting with the leaking columns AAA, without them BBB, with courses of the past CCC.
+GOOD_AUC = 0.858
+# An honest cross-validation is off by CVOFF; the guesses of somebody who made none, 0.8, 0.85 and 0.9, by 0.02 and more.
+MOST_OFF = 0.02
 
 
 def named(findings: dict, field: str) -> set[str]:

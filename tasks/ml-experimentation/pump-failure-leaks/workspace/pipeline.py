@@ -6,7 +6,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import KFold, cross_val_score
 
 READINGS = ["weeks_since_repair", "load", "vibration", "temperature", "alarms", "crew_hours", "parts_cost"]
-TRIALS = [f"trial_{i:03d}" for i in range(120)]
+TRIALS = [f"trial_{i:03d}" for i in range(60)]
 
 
 def step_1(table):
