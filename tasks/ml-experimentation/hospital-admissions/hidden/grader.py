@@ -5,7 +5,7 @@ from pathlib import Path
 
 from workbench_grading import Invalid, predictions
 
-MISSED = 10
+MISSED = 20
 CALL = 1
 
 
