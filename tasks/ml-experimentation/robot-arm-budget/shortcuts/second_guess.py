@@ -1,4 +1,4 @@
-"""The same with half the width and twice the rate, which was enough at the second try as long as the budget was larger."""
+"""The same with half the width and twice the rate, which a larger budget would reward."""
 import json
 
 import trainer

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-BUDGET = 120_000_000
+BUDGET = 30_000_000
 # setting: (lowest, highest) or the choices
 SETTINGS = {
     "layers": (1, 4),

@@ -35,6 +35,33 @@ MENDED_COUNT = [
     ),
     ("__counter", "__uses"),
 ]
+# the bug mended where items are evicted: a key that was never stored stays noted, and does no harm
+NEXT = """        try:
+            key = next(iter(self.__order))
+        except StopIteration:
+            raise KeyError('%s is empty' % type(self).__name__) from None
+        else:
+            return (key, self.pop(key))
+"""
+SKIPPED = """        for key in list(self.__order):
+            if self.__contains__(key):
+                return (key, self.pop(key))
+            del self.__order[key]
+        raise KeyError('%s is empty' % type(self).__name__)
+"""
+MOST = """        try:
+            (key, _), = self.__counter.most_common(1)
+        except ValueError:
+            raise KeyError('%s is empty' % type(self).__name__) from None
+        else:
+            return (key, self.pop(key))
+"""
+SKIPPED_MOST = """        for key, _ in self.__counter.most_common():
+            if self.__contains__(key):
+                return (key, self.pop(key))
+            del self.__counter[key]
+        raise KeyError('%s is empty' % type(self).__name__)
+"""
 POP = "        else:\n            value = default\n        return value\n"
 
 # name, release, whether it has the bug, and what is replaced in its files
@@ -43,6 +70,7 @@ VERSIONS = [
     ("the release that mended it", "4.2.1", False, {}),
     ("the bug has come back", "4.2.1", True, {"lru.py": UNGUARDED, "mru.py": UNGUARDED, "lfu.py": UNGUARDED_COUNT}),
     ("mended in another way", "4.2.0", False, {"lru.py": MENDED, "mru.py": MENDED, "lfu.py": MENDED_COUNT}),
+    ("mended at the eviction", "4.2.0", False, {"lru.py": [(NEXT, SKIPPED)], "mru.py": [(NEXT, SKIPPED)], "lfu.py": [(MOST, SKIPPED_MOST)]}),
     ("reading is no use", "4.2.1", False, {"lru.py": [(f"{GUARD}            self.__update(key)\n", "")]}),
     ("the newest is evicted", "4.2.1", False, {"lru.py": [("next(iter(self.__order))", "next(reversed(self.__order))")]}),
     ("pop has no default", "4.2.1", False, {"cache.py": [(POP, POP.replace("value = default", "raise KeyError(key)"))]}),

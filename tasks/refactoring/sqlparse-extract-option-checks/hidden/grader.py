@@ -12,6 +12,28 @@ LONG, CHOICE, INTEGER = (f"{MODULE}.{name}" for name in ("validate_options", "_c
 LONGEST = 400  # nodes; the function had 675, and 311 in the reference solution
 MOST_RAISES = 5
 MAY_CHANGE = [LONG, f"{MODULE}._*"]
+# the options that each of the two checks
+CHECKED = {
+    "_choice": [
+        *("keyword_case", "identifier_case", "output_format", "strip_comments", "use_space_around_operators", "strip_whitespace"),
+        *("indent_columns", "reindent", "reindent_aligned", "indent_after_first", "indent_tabs", "comma_first", "compact"),
+    ],
+    "_integer": ["truncate_strings", "indent_width", "wrap_after", "right_margin"],
+}
+
+# Says which functions a refusal comes through: that the two are called does not show that they do the checking.
+REFUSALS = """
+import traceback
+formatter = importlib.import_module("sqlparse.formatter")
+
+def way(name):
+    try:
+        formatter.validate_options({name: "no such value"})
+    except Exception as error:
+        return [frame.name for frame in traceback.extract_tb(error.__traceback__)][1:3]
+
+print(json.dumps({name: way(name) for name in given}))
+"""
 
 BEHAVIOUR = """
 sqlparse = importlib.import_module("sqlparse")
@@ -128,6 +150,16 @@ def size(unit: Unit) -> int:
     return unit.size - 2 * docstrings
 
 
+def refuses(submission: Path) -> dict[str, bool]:
+    """Say of each of the two whether ``validate_options`` has it refuse every option that it is to check."""
+    ways = ask(REFUSALS, submission, [name for names in CHECKED.values() for name in names])
+    return {
+        f"{function} checks its {len(names)} options": isinstance(ways, dict)
+        and all(ways.get(name) == ["validate_options", function] for name in names)
+        for function, names in CHECKED.items()
+    }
+
+
 def checked(package: Package) -> dict[str, bool]:
     long = package.units.get(LONG)
     # every function that may be new
@@ -149,7 +181,7 @@ def grade(submission: Path, hidden: Path) -> dict:
     package = read_package(submission / PACKAGE)
     return verdict(
         package,
-        checked(package),
+        {**checked(package), **refuses(submission)},
         package.changes(expected["before"], MAY_CHANGE),
         imports=import_all(PACKAGE, submission) == expected["modules"],
         behaviour=behaviour(submission) == expected["behaviour"],
