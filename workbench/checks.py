@@ -231,11 +231,13 @@ class _Check:
         """No hidden file is found by its content, in the agent's kernel nor where what it submits is run."""
         environment, prepared = await self.ready()
         shown = await asyncio.to_thread(_digests, prepared.workspace)
-        hidden = await asyncio.to_thread(_digests, prepared.hidden) | await asyncio.to_thread(_digests, self.folder.root / "solution")
+        hidden = await asyncio.to_thread(_digests, prepared.hidden)
         # a grader may well have the program that the agent starts from; data of both are a leak
         wanted = {digest: path for digest, path in hidden.items() if not (path.suffix == ".py" and digest in shown)}
         for name in self.folder.task.environment.hide:
             wanted |= await asyncio.to_thread(_data, environment.site_packages / name)
+        for part in ("solution", "shortcuts"):
+            wanted |= await asyncio.to_thread(_digests, self.folder.root / part)
         marker = secrets.token_hex(8)
         # a file that the search makes itself and must find, or it has proved nothing
         control = hashlib.sha256(marker.encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from workbench.tasks.folder import TaskFolder
 
 TASKS = [folder.task.id for folder in load_all()]
 VARIANTS = [(folder.task.id, variant) for folder in load_all() for variant in folder.task.variants]
+SHORTCUTS = [path for folder in load_all() for path in sorted((folder.root / "shortcuts").glob("*.py"))]
 TRICKS = ("cheat", *(f"cheat:{trick}" for trick in scripted.ALONE))
 REFACTORING = "refactoring/mistune-rename-escape"
 DIABETES = "ml-experimentation/diabetes-progression"
@@ -60,6 +62,12 @@ def test_says_how_hard_it_is_and_where_it_comes_from(task: str) -> None:
     assert described.suite == "builtin" and described.licence and len(described.source) > 20
 
 
+@pytest.mark.parametrize("path", SHORTCUTS, ids=lambda path: f"{path.parent.parent.name}-{path.stem}")
+def test_a_shortcut_says_what_it_is(path: Path) -> None:
+    said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert said is not None and len(said) > 20
+
+
 @pytest.mark.walls
 @pytest.mark.parametrize("task", TASKS)
 async def test_nothing_hidden_is_in_the_workspace(task: str, tmp_path: Path) -> None:
@@ -72,7 +80,12 @@ async def test_nothing_hidden_is_in_the_workspace(task: str, tmp_path: Path) -> 
     seen = {path: path.read_bytes() for path in workspace.rglob("*") if path.is_file()}
     assert seen
     published = [prepared.hidden / copy.to for copy in folder.task.grader.copy_]
-    private = [path for part in (prepared.hidden, folder.root / "solution") for path in part.rglob("*") if path.is_file()]
+    private = [
+        path
+        for part in (prepared.hidden, folder.root / "solution", folder.root / "shortcuts")
+        for path in part.rglob("*")
+        if path.is_file()
+    ]
     private = [path for path in private if not any(path.is_relative_to(package) for package in published)]
     assert {path.name for path in private} >= {"grader.py", "solution.py"}
     for path in private:

@@ -80,6 +80,30 @@ async def test_what_a_task_hides_is_looked_for_where_submitted_code_runs(
     assert list(found) == ["hidden from submissions"] and "test.crt" in found["hidden from submissions"]
 
 
+async def test_a_shortcut_is_played_and_must_fail(make_task: MakeTask, store: Store) -> None:
+    files = {
+        **SOLUTION,
+        "shortcuts/guess.py": '"""Guess."""\nopen("answer.txt", "w").write("41")',
+        "shortcuts/read.py": SOLUTION["solution/solution.py"],
+    }
+    found = await checks.check(make_task(files=files, metric=METRIC + '[[metric]]\nname = "n"\n'), store=store)
+    assert [finding.name for finding in found.findings if finding.name.startswith("shortcut:")] == ["shortcut:guess", "shortcut:read"]
+    assert list(bad(found)) == ["shortcut:read"]
+
+
+async def test_a_shortcut_is_nowhere_in_the_kernel(make_task: MakeTask, store: Store) -> None:
+    shortcut = '"""Copy the file that gives it away."""\n# it stands here in full\nopen("answer.txt", "w").write("40")\n'
+    files = {**SOLUTION, "shortcuts/guess.py": shortcut, "workspace/notes.txt": shortcut}
+    found = await checks.check(make_task(files=files, metric=METRIC + '[[metric]]\nname = "n"\n'), store=store)
+    assert list(bad(found)) == ["hidden"] and "guess.py is at" in bad(found)["hidden"]
+
+
+def test_a_task_with_one_more_shortcut_is_the_same_task(make_task: MakeTask) -> None:
+    before = make_task(files=SOLUTION).hash()
+    assert make_task(files={**SOLUTION, "shortcuts/guess.py": '"""Guess."""'}).hash() == before
+    assert make_task(files={**SOLUTION, "notes/guess.py": '"""Guess."""'}).hash() != before
+
+
 async def test_a_baseline_stands_between_nothing_and_the_solution(make_task: MakeTask, store: Store) -> None:
     recipe = '[recipe]\nname = "tabular"\noptions = {train = "nowhere.csv", test = "nowhere.csv"}\n'
     found = await checks.check(make_task(recipe, files=SOLUTION), store=store)

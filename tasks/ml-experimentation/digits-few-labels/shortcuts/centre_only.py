@@ -1,4 +1,5 @@
 """Put the digits in one place, and learn from the forty labels alone, moved about by a pixel to make more of them."""
+
 import numpy as np
 import pandas as pd
 from sklearn.svm import SVC

@@ -1,4 +1,5 @@
 """Spread the labels over the pixels as they are, in five lines: what the task asked for no more than, before the digits lay anywhere."""
+
 import pandas as pd
 from sklearn.semi_supervised import LabelSpreading
 

@@ -14,6 +14,7 @@ print(labelled.shape, unlabelled.shape, test.shape, labelled["digit"].value_coun
 for sheet in labelled[pixels].to_numpy()[:3].reshape(-1, 12, 12):
     print("\n".join("".join(" .:-=+*#@"[value // 2] for value in row) for row in sheet))
 
+
 # %%
 # The same digit lies elsewhere on each sheet, in other ink. Pixels can be compared once every digit is in the middle and
 # all are of one length.

@@ -1,4 +1,5 @@
 """Weigh the classes alike with a library's switch and take its labels: the costs of a call and of a miss are not looked at."""
+
 import pandas as pd
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression

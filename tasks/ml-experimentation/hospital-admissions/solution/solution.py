@@ -17,7 +17,7 @@ print(train.shape, test.shape, "people:", train["person"].nunique(), "admitted:"
 print(train.describe().T.round(2))
 
 # %%
-# A call pays where twenty times the probability of an admission is more than 1: the threshold is 0.05, not a half. So the probabilities must
+# A call pays where twenty times the probability of an admission is more than 1: the threshold is 0.05, not a half. So probabilities must
 # be right, and accuracy says nothing here. Dollars and visits have long tails, which logarithms shorten.
 MISSED, CALL = 20, 1
 THRESHOLD = CALL / MISSED

@@ -1,4 +1,5 @@
 """Read the leaks off the program, drop the two columns that look different in the new rows, and guess the AUC instead of validating."""
+
 import json
 from pathlib import Path
 

@@ -24,14 +24,15 @@ def tried(seed=0, **changes):
 
 # %%
 # The target is a smooth function of the angles, nearly without noise: tanh, next to no weight decay, and steps that shrink to the end.
-# What is left depends on each other: how the budget is divided between width and epochs, and the size of the steps that their number allows.
+# The rest depends on each other: how the budget is divided between width and epochs, and the size of the steps that their number allows.
 smooth = {"activation": "tanh", "schedule": "cosine", "weight_decay": 1e-6}
 for layers, width in ((1, 8), (1, 16), (1, 32), (2, 8), (2, 16)):
     tried(**smooth, momentum=0.9, batch=32, layers=layers, width=width, learning_rate=0.1)
 
+
 # %%
-# One small layer that is trained for long. Smaller batches make more steps of the same epochs, and need less momentum. A single training depends on its seed as much
-# as good settings differ, so from here on each is tried with three.
+# One small layer that is trained for long. Smaller batches make more steps of the same epochs, and need less momentum. A single training
+# depends on its seed as much as good settings differ, so from here on each is tried with three.
 def mean(**shape):
     tries = [tried(**smooth, momentum=0.8, layers=1, batch=8, **shape, seed=seed) for seed in (0, 1, 2)]
     return np.mean([rmse for rmse, _ in tries]), tries[0][1]

