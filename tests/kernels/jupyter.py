@@ -198,6 +198,8 @@ def folders() -> Iterator[Server]:
     # short: a socket's path must fit
     root = Path(tempfile.mkdtemp(prefix="wb-j-"))
     environ = {**os.environ, "TMPDIR": str(root / "t"), "JUPYTER_PATH": str(root / "share" / "jupyter"), "JUPYTER_PREFER_ENV_PATH": "0"}
+    # extensions that other packages installed take most of the time of a start
+    environ["JUPYTER_NO_CONFIG"] = "1"
     environ |= {f"JUPYTER_{name.upper()}_DIR": str(root / name) for name in ("config", "data", "runtime")}
     for name in ("t", "runtime"):
         (root / name).mkdir(mode=0o700)

@@ -59,6 +59,7 @@ def test_notebooks_are_committed_without_outputs() -> None:
 @pytest.mark.walls
 async def test_every_notebook_runs_in_jupyterlab_with_this_python(ds: object, minimal: object) -> None:
     with folders() as server:
+        del server.environ["JUPYTER_NO_CONFIG"]
         # somebody else's kernel of the same name is not what the notebooks get
         other = server.kernelspecs / "python3"
         other.mkdir()
