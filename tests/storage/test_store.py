@@ -508,7 +508,10 @@ class TestCompany:
 import sys
 from tests.storage.test_store import a_step
 from tests.storage.test_tables import run_finished, run_started
+from workbench.storage import store as module
 from workbench.storage.store import Store
+# a busy machine takes long over what the other writer does
+module._WAIT_SECONDS = 200
 store = Store(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -538,7 +541,8 @@ sys.stdin.readline()
 connection.close()
 """
 
-    def test_of_two_writers_and_a_reader_loses_nothing(self, store: Store, start: Start) -> None:
+    def test_of_two_writers_and_a_reader_loses_nothing(self, store: Store, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("workbench.storage.store._WAIT_SECONDS", 200)
         others = [start(self.WRITE, store.path, name) for name in ("one", "two")]
         for other in others:
             other.hears()
