@@ -138,20 +138,22 @@ class Cgroup:
         That nobody holds the lock of a group proves that its owner is dead, whatever folders and processes can be seen from here.
         """
         points, paths = _hierarchies(None, None)
-        groups: dict[str, list[Path]] = {}
-        # the folder that was made first, and has the lock, comes first
-        for controller in sorted(points, key=lambda controller: controller != "memory"):
+
+        def found(controller: str, pattern: str) -> list[Path]:
             own = points[controller] / paths.get(controller, "")
-            for parent in {own, own.parent} if own != points[controller] else {own}:
-                for folder in parent.glob(f"{prefix}*{OWNED}"):
-                    groups.setdefault(folder.name, []).append(folder)
-        for folders in groups.values():
+            parents = {own, own.parent} if own != points[controller] else {own}
+            return [folder for parent in parents for folder in parent.glob(pattern)]
+
+        # only the folder that is made first and removed last has the lock; one of another controller proves nothing
+        first = "memory" if "memory" in points else "unified"
+        for folder in found(first, f"{prefix}*{OWNED}") if first in points else []:
             with contextlib.suppress(OSError):
-                lock = os.open(folders[0], os.O_RDONLY | os.O_DIRECTORY)
+                lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
                 try:
                     if os.fstat(lock).st_uid == os.geteuid():
                         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                        Cgroup(list(dict.fromkeys(folders)))._end()
+                        others = [each for controller in points if controller != first for each in found(controller, folder.name)]
+                        Cgroup(list(dict.fromkeys([folder, *others])))._end()
                 finally:
                     os.close(lock)
 
