@@ -12,14 +12,17 @@ Examples
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from workbench._version import __version__
 
+# type checkers know this name too; importing typing takes time in which the command line hears no Ctrl-C
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
+    from typing import Any
+
     from workbench import tasks
     from workbench.branches import branch, branch_async
-    from workbench.errors import WorkbenchError
+    from workbench.errors import Interrupted, WorkbenchError
     from workbench.interactive import kernel
     from workbench.result import RunResult
     from workbench.runner import run, run_async
@@ -30,6 +33,7 @@ _HOMES = {
     "agreement": ("workbench.storage.agreement", "agreement"),
     "branch": ("workbench.branches", "branch"),
     "branch_async": ("workbench.branches", "branch_async"),
+    "Interrupted": ("workbench.errors", "Interrupted"),
     "kernel": ("workbench.interactive", "kernel"),
     "run": ("workbench.runner", "run"),
     "run_async": ("workbench.runner", "run_async"),
@@ -41,6 +45,7 @@ _HOMES = {
 """Where each public name lives: its module is imported when the name is first used. No module may have a public name."""
 
 __all__ = [
+    "Interrupted",
     "RunResult",
     "WorkbenchError",
     "__version__",

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import queue
+import signal
 import threading
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from types import FrameType
+from typing import Any, Generic, TypeVar
+
+from workbench import interrupts
+from workbench.errors import Interrupted
+from workbench.listener import Listener
 
 T = TypeVar("T")
 
 _loop: asyncio.AbstractEventLoop | None = None
 _guard = threading.Lock()
+
+_LAST_INTERRUPT = 3
+"""With this one the end of the work is not waited for any more."""
+_PATIENCE_SECONDS = 5.0
+"""How long the loop may take to hear of an interrupt, before it is given up: somebody's code blocks it."""
 
 
 def loop() -> asyncio.AbstractEventLoop:
@@ -22,9 +36,34 @@ def loop() -> asyncio.AbstractEventLoop:
         if _loop is None or _loop.is_closed():
             # a kernel dies with the thread that started it, so the thread must live as long as the process
             started = asyncio.new_event_loop()
-            threading.Thread(target=started.run_forever, name="workbench", daemon=True).start()
+            threading.Thread(target=_serve, args=[started], name="workbench", daemon=True).start()
             _loop = started
         return _loop
+
+
+def _serve(served: asyncio.AbstractEventLoop) -> None:
+    while True:
+        # asyncio lets these two out of the loop as well as to the one who waits for the task that raised them
+        with contextlib.suppress(KeyboardInterrupt, SystemExit):
+            served.run_forever()
+            return
+
+
+def _give_up(held_up: asyncio.AbstractEventLoop) -> None:
+    """Let the next work have another loop."""
+    global _loop
+    with _guard:
+        if _loop is held_up:
+            _loop = None
+
+
+def _forked() -> None:
+    """Begin anew in a fork of this process, which does not have the loop's thread."""
+    global _loop, _guard
+    _loop, _guard = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 class Calls:
@@ -34,27 +73,45 @@ class Calls:
     """
 
     def __init__(self) -> None:
+        # put is safe in a signal handler, whatever it interrupts
         self._waiting: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
 
     def later(self, function: Callable[[Any], None]) -> Callable[[Any], None]:
-        """Return a function that has ``function`` called with its argument by the waiting thread."""
-        return lambda argument: self._waiting.put(lambda: function(argument))
+        """Return a function that has ``function``, which only listens, called with its argument by the waiting thread."""
+        listener = Listener(function)
+        return lambda argument: self._waiting.put(lambda: listener(argument))
+
+    def wake(self) -> None:
+        """Have the waiting thread look at the time."""
+        self._waiting.put(lambda: None)
 
     def end(self) -> None:
         """Say that no more calls come."""
         self._waiting.put(None)
 
-    def make(self) -> None:
-        """Make the calls until the end is said."""
-        while (call := self._waiting.get()) is not None:
+    def make(self, patience: Callable[[], float | None]) -> None:
+        """Make the calls until the end is said.
+
+        Raises
+        ------
+        queue.Empty
+            If nothing comes for as many seconds as ``patience`` returns.
+        """
+        while (call := self._waiting.get(timeout=patience())) is not None:
             call()
 
 
 def wait(work: Coroutine[Any, Any, T], calls: Calls | None = None) -> T:
     """Run ``work`` on the background loop and return its result, making its ``calls`` meanwhile.
 
-    Ctrl-C cancels the work, once, and then waits for what it returns or raises: a run that is interrupted still tidies
-    up and keeps its record.
+    Ctrl-C cancels the work, once, and then waits for its end: a run that is interrupted still tidies up and keeps its
+    record. A second Ctrl-C changes nothing. The third is not waited for, nor is a loop that does not hear of the first
+    because somebody's code blocks it.
+
+    Raises
+    ------
+    Interrupted
+        After Ctrl-C, whatever the work came to; with its result, if it has one.
 
     Examples
     --------
@@ -63,42 +120,91 @@ def wait(work: Coroutine[Any, Any, T], calls: Calls | None = None) -> T:
     >>> wait(answer())
     42
     """
-    calls = calls or Calls()
-    running = loop()
-    outcome: Future[T] = Future()
-    tasks: list[asyncio.Task[T]] = []
-    stopped = threading.Event()
+    return _Waiting(work, calls or Calls()).result()
 
-    async def run() -> None:
-        tasks.append(asyncio.ensure_future(work))
-        if stopped.is_set():
-            # the loop was busy when Ctrl-C was pressed, and this had not begun
-            tasks[0].cancel()
+
+class _Waiting(Generic[T]):
+    """Work on the background loop, and the thread that waits for it."""
+
+    def __init__(self, work: Coroutine[Any, Any, T], calls: Calls) -> None:
+        self._work, self._calls, self._loop = work, calls, loop()
+        self._task: asyncio.Task[T] | None = None
+        self._outcome: Future[T] = Future()
+        self._interrupts, self._interrupted_at = 0, 0.0
+        self._heard = False
+        """Whether the loop knows of the interrupt."""
+
+    def result(self) -> T:
+        with self._signals():
+            asyncio.run_coroutine_threadsafe(self._run(), self._loop)
+            self._wait()
+        if not self._interrupts:
+            return self._outcome.result()
+        error = self._outcome.exception()
+        if error is None:
+            raise Interrupted(self._outcome.result())
+        raise Interrupted from (None if isinstance(error, asyncio.CancelledError) else error)
+
+    def _wait(self) -> None:
+        while True:
+            try:
+                return self._calls.make(self._patience)
+            except Interrupted:
+                raise
+            except queue.Empty:
+                _give_up(self._loop)
+                raise Interrupted from None
+            except KeyboardInterrupt:
+                # from a signal handler of somebody else's
+                self._interrupt()
+            except BaseException:
+                self._interrupt()
+                self._wait()
+                raise
+
+    async def _run(self) -> None:
+        self._task = asyncio.ensure_future(self._work)
+        if self._interrupts:
+            self._cancel()
         try:
-            outcome.set_result(await tasks[0])
+            self._outcome.set_result(await self._task)
         except BaseException as error:
             # raised again where it is waited for
-            outcome.set_exception(error)
+            self._outcome.set_exception(error)
         finally:
-            calls.end()
+            self._calls.end()
 
-    def stop() -> None:
-        stopped.set()
-        running.call_soon_threadsafe(lambda: [task.cancel() for task in tasks])
-
-    started = asyncio.run_coroutine_threadsafe(run(), running)
-    try:
-        calls.make()
-        return outcome.result()
-    except KeyboardInterrupt:
-        stop()
-        started.result()
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Hear of Ctrl-C as a call, not as an exception that could be raised anywhere."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        replaced = {number: signal.getsignal(number) for number in interrupts.SIGNALS if interrupts.is_raised(number)}
+        for number in replaced:
+            signal.signal(number, self._interrupt)
         try:
-            return outcome.result()
-        except asyncio.CancelledError:
-            raise KeyboardInterrupt from None
-    except BaseException:
-        # a call that fails must not leave the work running behind the caller's back
-        stop()
-        started.result()
-        raise
+            yield
+        finally:
+            for number, handler in replaced.items():
+                signal.signal(number, handler)
+
+    def _interrupt(self, _number: int = 0, _frame: FrameType | None = None) -> None:
+        self._interrupts += 1
+        if self._interrupts == 1:
+            self._interrupted_at = time.monotonic()
+            self._loop.call_soon_threadsafe(self._cancel)
+            self._calls.wake()
+        elif self._interrupts >= _LAST_INTERRUPT:
+            raise Interrupted
+
+    def _cancel(self) -> None:
+        # where the work is yet to begin, it is cancelled then
+        self._heard = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def _patience(self) -> float | None:
+        if not self._interrupts or self._heard:
+            return None
+        return max(0.0, self._interrupted_at + _PATIENCE_SECONDS - time.monotonic())

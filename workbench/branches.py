@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Unpack
 
-from workbench import agents, background, planning, runner
+from workbench import agents, background, blocking, planning, runner
 from workbench.agents.base import Agent
 from workbench.agents.branch import Origin
 from workbench.errors import TaskError, UsageError
@@ -124,6 +124,8 @@ def branch(run_id: str, at: int, **options: Unpack[Options]) -> RunResult:
     ------
     WorkbenchError
         If the arguments make no sense; nothing was started then.
+    Interrupted
+        As for :func:`workbench.run`.
 
     Examples
     --------
@@ -140,7 +142,7 @@ def branch(run_id: str, at: int, **options: Unpack[Options]) -> RunResult:
 
 async def branch_async(run_id: str, at: int, **options: Unpack[Options]) -> RunResult:
     """Like :func:`branch`, for use in an event loop of your own."""
-    return await runner.execute(await asyncio.to_thread(plan, run_id, at, **options))
+    return await runner.execute_or_cancel(await blocking.call(functools.partial(plan, run_id, at, **options)))
 
 
 def _origin(store: Store, parent: dict[str, Any], at: int, instruction: str) -> Origin:

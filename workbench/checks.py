@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from workbench import runner
+from workbench import blocking, runner
 from workbench.errors import classify
 from workbench.events import Event, MetricValue, Observed, SubmissionFrozen
 from workbench.kernels import runtime, trees
 from workbench.kernels.environments import Environment
+from workbench.listener import Listener
 from workbench.models.resolve import resolve_judge
 from workbench.models.scripted import ALONE, OF_PROGRAMS, Scripted
 from workbench.result import RunResult
@@ -204,7 +205,7 @@ class _Check:
 
     async def ready(self) -> tuple[Environment, Prepared]:
         """Return the task as it is prepared on this machine."""
-        environment = await asyncio.to_thread(staging.environment_of, self.folder)
+        environment = await blocking.call(staging.environment_of, self.folder)
         return environment, await staging.prepare(self.folder, environment, walled=self.sandbox != "none")
 
     @asynccontextmanager
@@ -314,16 +315,19 @@ async def check_all(
     on_check: Callable[[TaskCheck], None] | None = None,
 ) -> list[TaskCheck]:
     """Check several tasks, ``jobs`` at once; ``on_check`` is called with each as it is done."""
-    gate = asyncio.Semaphore(jobs)
+    gate, listener = asyncio.Semaphore(jobs), None if on_check is None else Listener(on_check)
 
     async def one(folder: TaskFolder) -> TaskCheck:
         async with gate:
             found = await check(folder, store=store, sandbox=sandbox)
-        if on_check is not None:
-            on_check(found)
+        if listener is not None:
+            listener(found)
         return found
 
-    return list(await asyncio.gather(*map(one, folders)))
+    # unlike gather, a group that is cancelled waits until each run has kept its record
+    async with asyncio.TaskGroup() as group:
+        checking = [group.create_task(one(folder)) for folder in folders]
+    return [each.result() for each in checking]
 
 
 def alike(metric: Metric, values: list[float | None]) -> bool:

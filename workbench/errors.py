@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
@@ -88,6 +88,29 @@ class StoreError(WorkbenchError):
     """The store cannot be opened or does not hold what was asked for."""
 
     kind = "user"
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, or a notebook's stop button, ended what workbench was doing; what it came to is recorded.
+
+    It is a ``KeyboardInterrupt``, so that it ends loops, queued cells and scripts as one.
+
+    Attributes
+    ----------
+    result : RunResult or None
+        What the run came to, usually with status ``interrupted``. None where no run had begun, or the end was not waited for.
+    """
+
+    def __init__(self, result: Any = None) -> None:
+        super().__init__(result)
+        self.result = result
+
+    def __str__(self) -> str:
+        return "interrupted" if self.result is None else f"interrupted: {self.result}"
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows of it; where in workbench it was raised tells nobody anything."""
+        return [f"KeyboardInterrupt: {self}"]
 
 
 class Failure(BaseModel):
@@ -195,5 +218,5 @@ def _shortage(error: BaseException) -> str | None:
 def _said(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:
+    except BaseException:
         return "(what it says cannot be shown)"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
-from workbench import background
-from workbench.errors import UsageError
+from workbench import background, blocking
+from workbench.errors import Interrupted, UsageError
 from workbench.kernels import environments, pool, runtime
 from workbench.kernels.contract import Branched
 from workbench.kernels.environments import Environment
@@ -103,7 +102,10 @@ class LiveKernel:
         SandboxError
             If no branch can be made; this kernel is untouched.
         """
-        return LiveKernel(background.wait(self._session.fork()), fresh=True)
+        return _whole(self._fork())
+
+    async def _fork(self) -> LiveKernel:
+        return LiveKernel(await self._session.fork(), fresh=True)
 
     def restart(self) -> None:
         """Kill the kernel and start another on the same workspace; its variables are lost."""
@@ -154,7 +156,17 @@ def kernel(environment: str | Environment = "python-ds", **options: Unpack[Optio
     ([1, 2, 3], [1, 2, 3, 4])
     >>> branch.close()
     """
-    return background.wait(_start(environment, options))
+    return _whole(_start(environment, options))
+
+
+def _whole(starting: Coroutine[Any, Any, LiveKernel]) -> LiveKernel:
+    """Return a kernel once it is started; one that was ready just when Ctrl-C was pressed is nobody's, and is closed."""
+    try:
+        return background.wait(starting)
+    except Interrupted as interrupted:
+        if interrupted.result is not None:
+            interrupted.result.close()
+        raise Interrupted from None
 
 
 async def _start(environment: str | Environment, options: Options) -> LiveKernel:
@@ -169,7 +181,7 @@ async def _start(environment: str | Environment, options: Options) -> LiveKernel
         gpu=options.get("gpu", False),
     )
     cell_seconds = options.get("cell_seconds", 600.0)
-    await asyncio.to_thread(environments.build, found)
+    await blocking.call(environments.build, found)
     if workspace is None:
         return LiveKernel(await pool.of_this_loop().take(found, sandbox=sandbox, policy=policy, cell_seconds=cell_seconds), fresh=True)
     folder = Path(workspace).expanduser().absolute()

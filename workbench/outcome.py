@@ -22,7 +22,8 @@ class Outcome:
 
     def __init__(self, given: Plan, run_id: str) -> None:
         self.given, self.run_id = given, run_id
-        self.status: RunStatus = "completed"
+        # only the end of the work makes it another
+        self.status: RunStatus = "error"
         self.limit: str | None = None
         self.error: Failure | None = None
         self.answer: str | None = None

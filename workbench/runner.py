@@ -8,20 +8,21 @@ import dataclasses
 import functools
 import secrets
 import time
-import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Unpack
 
-from workbench import background, planning
+from workbench import background, blocking, cancellation, planning
 from workbench._version import __version__
 from workbench.agents.base import LimitReached, World
 from workbench.agents.branch import BranchWorld
+from workbench.cancellation import Cancellation
 from workbench.errors import Failure, HostError, StoreError, WorkbenchError
 from workbench.events import CHANGED, Event, KernelStarted, Noticed, RunStarted, Scored, SubmissionFrozen
 from workbench.kernels import environments, pool, runtime
 from workbench.kernels.session import KernelSession
+from workbench.listener import Listener
 from workbench.outcome import Outcome
 from workbench.planning import NO_WALLS, Options, Plan
 from workbench.result import RunResult
@@ -33,7 +34,6 @@ from workbench.tasks.folder import TaskFolder
 from workbench.tasks.spec import Task
 from workbench.tasks.staging import Prepared
 from workbench.tasks.submission import Frozen
-from workbench.text import shown
 
 
 def run(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
@@ -74,12 +74,14 @@ def run(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
     Returns
     -------
     RunResult
-        Whatever the outcome: a limit, an error and Ctrl-C end a run with a status, not with an exception.
+        Whatever the outcome: a limit or an error ends a run with a status, not with an exception.
 
     Raises
     ------
     WorkbenchError
         If the arguments make no sense; nothing was started then.
+    Interrupted
+        After Ctrl-C; the run is recorded, and its result is the exception's ``result``.
 
     Examples
     --------
@@ -93,36 +95,45 @@ def run(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
 
 
 async def run_async(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
-    """Like :func:`run`, for use in an event loop of your own."""
+    """Like :func:`run`, for use in an event loop of your own: there, a cancelled run is recorded and ``CancelledError`` raised again."""
     # a task's packages may have to be resolved first, which asks the package index
-    return await execute(await asyncio.to_thread(planning.plan, task, **options))
+    return await execute_or_cancel(await blocking.call(functools.partial(planning.plan, task, **options)))
+
+
+async def execute_or_cancel(given: Plan) -> RunResult:
+    """Like :func:`execute`, but raises the ``CancelledError`` that a task of asyncio owes whoever cancels it."""
+    cancelled = Cancellation()
+    result = await execute(given)
+    cancelled.check()
+    return result
 
 
 async def execute(given: Plan) -> RunResult:
-    """Make the run of a plan: kernel, stage, work, freeze, grade, commit."""
+    """Make the run of a plan: kernel, stage, work, freeze, grade, commit.
+
+    Once it has begun, a run that is cancelled has a result like any other, for whoever cancelled it to use.
+    """
+    cancelled = Cancellation()
     started = time.monotonic()
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     outcome = Outcome(given, run_id)
     # ends the records of processes that were killed
     await asyncio.to_thread(_absorb, given.store)
     try:
-        journal = await asyncio.to_thread(given.store.journal, run_id)
+        # nothing is awaited between this and the first event, so that no cancellation leaves a journal of nothing
+        journal = given.store.journal(run_id)
     except HostError as error:
         # nothing of the run could be kept, so nothing is started
         outcome.fail(error)
         return outcome.public()
     folders: list[Path] = []
+    listeners = [Listener(function) for function in given.listeners]
 
     def emit(event: Event, *, durable: bool = False) -> None:
         journal.write(event, durable=durable)
         outcome.take(event)
-        for listener in list(given.listeners):
-            try:
-                listener(event)
-            except Exception as error:
-                # who only listens cannot end the run
-                given.listeners.remove(listener)
-                warnings.warn(shown(f"a listener failed and hears no more: {type(error).__name__}: {error}"), stacklevel=2)
+        for listener in listeners:
+            listener(event)
 
     try:
         emit(_started(given), durable=True)
@@ -164,21 +175,28 @@ async def execute(given: Plan) -> RunResult:
                 await kernel.adopt()
             async with _broker(given, prepared, kernel, emit) as broker:
                 attempt = _attempts(given, prepared, files) if prepared is not None else None
-                answer = await _work(given, kernel, broker, attempt, outcome, emit)
-        if prepared is not None and outcome.status in ("completed", "limit"):
+                answer = await _work(given, kernel, broker, attempt, outcome, emit, cancelled)
+        if prepared is not None:
             await _grade(given, prepared, workspace, files / "submission", answer, broker, journal, emit)
-    except asyncio.CancelledError:
-        outcome.status, outcome.error = "interrupted", Failure(kind="user", message="the run was interrupted")
-    except Exception as error:
-        # a bad run is data, not a crash
-        outcome.fail(error)
-    finally:
-        outcome.seconds = time.monotonic() - started
-        _commit(outcome, journal, emit)
-        for folder in folders:
-            await asyncio.to_thread(runtime.remove, folder)
-        await asyncio.to_thread(_absorb, given.store)
+        outcome.status = "completed" if outcome.limit is None else "limit"
+    except BaseException as error:
+        # a bad run is data, not a crash, whatever ended it
+        if cancelled.is_cause_of(error):
+            outcome.status, outcome.error = "interrupted", Failure(kind="user", message="the run was interrupted")
+        else:
+            outcome.fail(error)
+    outcome.seconds = time.monotonic() - started
+    _commit(outcome, journal, emit)
+    # it is recorded now: a cancellation that comes only here changes nothing of it
+    with contextlib.suppress(asyncio.CancelledError):
+        await cancellation.finish(_tidy(given, folders))
     return outcome.public()
+
+
+async def _tidy(given: Plan, folders: Sequence[Path]) -> None:
+    for folder in folders:
+        await asyncio.to_thread(runtime.remove, folder)
+    await asyncio.to_thread(_absorb, given.store)
 
 
 def _commit(outcome: Outcome, journal: Journal, emit: Callable[..., None]) -> None:
@@ -203,7 +221,7 @@ def _absorb(store: Store) -> None:
 
 
 async def _prepare(given: Plan) -> Prepared | None:
-    await asyncio.to_thread(environments.build, given.environment)
+    await blocking.call(environments.build, given.environment)
     await asyncio.to_thread(staging.check_environment, given.task, given.environment)
     if given.task.submission is None:
         return None
@@ -227,7 +245,7 @@ async def _broker(given: Plan, prepared: Prepared | None, kernel: KernelSession,
         if broker.failure is not None:
             raise broker.failure
     finally:
-        await broker.close()
+        await cancellation.finish(broker.close())
 
 
 def _attempts(given: Plan, prepared: Prepared, files: Path) -> Callable[[str], Awaitable[str | None]] | None:
@@ -257,6 +275,7 @@ async def _work(
     attempt: Callable[[str], Awaitable[str | None]] | None,
     outcome: Outcome,
     emit: Callable[..., None],
+    cancelled: Cancellation,
 ) -> str | None:
     """Let the agent work in its kernel until it is done or reaches a limit."""
     task = given.task
@@ -271,15 +290,17 @@ async def _work(
         limits=given.limits,
         emit=emit,
         try_answer=attempt,
-        on_text=given.on_text,
-        on_output=given.on_output,
+        on_text=Listener(given.on_text) if given.on_text else None,
+        on_output=Listener(given.on_output) if given.on_output else None,
+        cancelled=cancelled,
     )
     outcome.spent = world.spent
     try:
         outcome.answer = await given.agent.work(world)
+        cancelled.check()
         world.leave()
     except LimitReached as reached:
-        outcome.status, outcome.limit = "limit", reached.limit
+        outcome.limit = reached.limit
         outcome.error = Failure(kind="limit", message=f"the limit on {reached.limit} ended the run; what was there is graded")
     return outcome.answer
 

@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from workbench.cancellation import Cancellation
 from workbench.errors import WorkbenchError, classify
 from workbench.events import ActionTaken, Event, KernelDied, ModelCalled, Observed, StepFinished
 from workbench.kernels.session import KernelSession
 from workbench.messages import Attempt, Message, Reply, Tool
-from workbench.models.base import Model, ModelError
+from workbench.models.base import Model, ModelError, ask
 from workbench.observation import Observation, Output
 
 
@@ -84,6 +85,8 @@ class World:
         Where a person watches, the model's text is streamed to it.
     on_output : callable or None
         Likewise for the outputs of the kernel.
+    cancelled : Cancellation or None
+        Of the run, which ends with it even where an agent catches every exception.
     """
 
     instruction: str
@@ -97,6 +100,7 @@ class World:
     try_answer: Callable[[str], Awaitable[str | None]] | None = None
     on_text: Callable[[str], None] | None = None
     on_output: Callable[[Output], None] | None = None
+    cancelled: Cancellation | None = None
     spent: Spent = field(default_factory=Spent)
     started: float = field(default_factory=time.monotonic)
     _told: int = 0
@@ -108,7 +112,11 @@ class World:
         ------
         LimitReached
             If there are none.
+        asyncio.CancelledError
+            If the run was cancelled.
         """
+        if self.cancelled is not None:
+            self.cancelled.check()
         if (left := self.limits.seconds - (time.monotonic() - self.started)) <= 0:
             raise LimitReached("seconds")
         return left
@@ -138,7 +146,7 @@ class World:
         began = time.monotonic()
         try:
             async with asyncio.timeout(left):
-                reply = await self.model.reply(messages, tools=tools, on_text=self.on_text)
+                reply = await ask(self.model, messages, tools=tools, on_text=self.on_text)
         except TimeoutError as late:
             tried = [attempt for attempt in getattr(late.__cause__, "attempts", []) if isinstance(attempt, Attempt)]
             error = ModelError("the run's time was used up while the model was answering", attempts=tried)

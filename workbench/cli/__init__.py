@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-import sys
+from workbench import interrupts
 
 
 def main() -> None:
     """Run the command ``workbench`` and exit with 0, 1, 2 or 130, as docs/cli.md says."""
+    # first: what comes next takes a second, in which Ctrl-C may be pressed
+    interrupts.heed()
+
+    import sys
+
+    from workbench.cli import streams
+
+    streams.make_lasting()
+
     from workbench.cli.app import app
     from workbench.cli.errors import guard, report
     from workbench.errors import WorkbenchError
@@ -16,5 +25,3 @@ def main() -> None:
         app(prog_name="workbench")
     except WorkbenchError as error:
         sys.exit(report(error, as_json="--json" in sys.argv))
-    except KeyboardInterrupt:
-        sys.exit(130)

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-import typer
+from typing import Any
 
+import typer
+import typer.core
+
+from workbench import interrupts
 from workbench.cli import bench, demo, doctor, environments, kernels, run, runs, tasks
+from workbench.errors import Interrupted
+
+
+class _Commands(typer.core.TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; where it is interrupted and has no result to show, say so."""
+        try:
+            return super().invoke(ctx)
+        except Interrupted:
+            interrupts.tell()
+            raise typer.Exit(interrupts.EXIT) from None
+
 
 app = typer.Typer(
     name="workbench",
+    cls=_Commands,
     help="A research workbench for code agents that lives in Jupyter.",
     no_args_is_help=True,
     add_completion=False,

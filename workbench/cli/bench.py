@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -30,11 +29,12 @@ def kernels(
     as_json: JsonOption = False,
 ) -> None:
     """Kernels beside a stock ipykernel: starts, round trips, memory, branches."""
+    from workbench import background
     from workbench.bench import kernels, measure
 
     if write is not None and (not write.is_file() or _END not in write.read_text(encoding="utf-8").partition(_BEGIN)[2]):
         raise UsageError(f"{write} has no {_BEGIN} and {_END} to put the table between", hint="docs/performance.md has them")
-    found = asyncio.run(kernels.measure(rounds, crowd=crowd, tell=progress.print))
+    found = background.wait(kernels.measure(rounds, crowd=crowd, tell=progress.print))
     table = measure.table(found)
     if write is not None:
         before, _, rest = write.read_text(encoding="utf-8").partition(_BEGIN)

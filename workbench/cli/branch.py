@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Any
 
 import typer
@@ -40,7 +41,7 @@ def branch(
     as_json: JsonOption = False,
 ) -> None:
     """Make a new run that goes on from a step of a recorded one. Limits apply to what it adds."""
-    from workbench import background, branches, runner
+    from workbench import branches
 
     options: dict[str, Any] = {
         "model": model,
@@ -58,4 +59,4 @@ def branch(
         "store": store,
         "on_event": Progress(),
     }
-    finish(background.wait(runner.execute(branches.plan(run_id, at, **options))), as_json=as_json)
+    finish(functools.partial(branches.plan, run_id, at, **options), as_json=as_json)

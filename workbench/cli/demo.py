@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import shutil
 import sys
 from pathlib import Path
@@ -9,8 +11,10 @@ from pathlib import Path
 import typer
 from rich.table import Table
 
-from workbench.cli.errors import FAILED, block, line, output, print_json, progress
-from workbench.cli.run import JsonOption, Progress, StoreOption
+from workbench.cli.errors import FAILED, INTERRUPTED, block, line, output, print_json, progress
+from workbench.cli.run import JsonOption, Progress, StoreOption, execute
+from workbench.errors import Interrupted
+from workbench.result import RunResult
 
 TASKS = (
     "data-science/health-insurance-visits",
@@ -21,18 +25,24 @@ TASKS = (
 
 def demo(store: StoreOption = None, as_json: JsonOption = False) -> None:
     """Run a task of each family with its oracle and with nop, and show the scores. No key, no network, no model."""
-    from workbench import background, planning, runner
-    from workbench.tasks import find
+    from workbench import planning
 
-    results = []
-    for folder in map(find, TASKS):
-        for model in ("oracle", "nop"):
-            progress.print(f"[bold]{line(folder.task.id)}[/] with {model}")
-            results.append(background.wait(runner.execute(planning.plan(folder, model=model, store=store, on_event=Progress()))))
+    results: list[RunResult] = []
+    interrupted = False
+    try:
+        for task, model in itertools.product(TASKS, ("oracle", "nop")):
+            progress.print(f"[bold]{task}[/] with {model}")
+            results.append(execute(functools.partial(planning.plan, task, model=model, store=store, on_event=Progress())))
+    except Interrupted as stopped:
+        interrupted = True
+        results += [stopped.result] if stopped.result is not None else []
     expected = all(result.success is (result.model == "oracle") for result in results)
     if as_json:
         print_json([result.model_dump(mode="json") for result in results])
-        raise typer.Exit(0 if expected else FAILED)
+        raise typer.Exit(INTERRUPTED if interrupted else 0 if expected else FAILED)
+    if interrupted:
+        output.print(f"interrupted; {len(results)} of {2 * len(TASKS)} runs are in the store")
+        raise typer.Exit(INTERRUPTED)
     table = Table(
         "task", "model", "solved", "score", "steps", "seconds", title="The oracle plays each task's reference solution; nop does nothing."
     )

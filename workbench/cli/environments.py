@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from importlib import import_module
 from importlib.util import find_spec
@@ -92,11 +93,10 @@ def _require(backend: str) -> None:
 
 
 def _build(environment: Environment, backend: str) -> str:
-    from workbench import background
+    from workbench import background, blocking
 
-    made = import_module(f"workbench.kernels.{_BUILDERS[backend]}").build(environment)
-    if inspect.iscoroutine(made):
-        made = background.wait(made)
+    build = import_module(f"workbench.kernels.{_BUILDERS[backend]}").build
+    made = background.wait(build(environment) if inspect.iscoroutinefunction(build) else blocking.call(build, environment))
     return str(environment.prefix if backend == "local" else made)
 
 
@@ -107,12 +107,14 @@ def lock(
     as_json: JsonOption = False,
 ) -> None:
     """Resolve the packages of environments into their locks, for every platform."""
+    from workbench import background, blocking
     from workbench.kernels import environments
 
     written = []
     for name in names:
         progress.print(f"resolving environment {line(name)} ...")
-        written.append({"name": name, "lock": str(environments.lock(name, upgrade=upgrade))})
+        locked = background.wait(blocking.call(functools.partial(environments.lock, name, upgrade=upgrade)))
+        written.append({"name": name, "lock": str(locked)})
     if as_json:
         print_json(written)
     else:

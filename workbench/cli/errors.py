@@ -15,7 +15,7 @@ import rich.console
 import rich.markup
 from rich.segment import Segment
 
-from workbench import text
+from workbench import interrupts, text
 from workbench.errors import WorkbenchError, classify
 
 
@@ -76,7 +76,7 @@ def _crash(kind: type[BaseException], error: BaseException, trace: TracebackType
     progress.print(block("".join(traceback.format_exception(kind, error, trace)).rstrip(), margin=0), soft_wrap=True)
 
 
-USAGE, FAILED, INTERRUPTED = 2, 1, 130
+USAGE, FAILED, INTERRUPTED = 2, 1, interrupts.EXIT
 
 
 def report(error: WorkbenchError, *, as_json: bool = False) -> int:
@@ -92,7 +92,9 @@ def report(error: WorkbenchError, *, as_json: bool = False) -> int:
 
 def print_json(document: object) -> None:
     """Print one JSON document on standard output."""
-    print(json.dumps(_finite(document), indent=2, default=str, allow_nan=False))  # noqa: T201 - the result itself
+    text = json.dumps(_finite(document), indent=2, default=str, allow_nan=False)
+    interrupts.answered()
+    print(text)  # noqa: T201 - the result itself
 
 
 def _finite(value: object) -> object:

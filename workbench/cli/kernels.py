@@ -34,6 +34,7 @@ def install(
     as_json: JsonOption = False,
 ) -> None:
     """Install a kernelspec, with which Jupyter can start sandboxed kernels."""
+    from workbench import background, blocking
     from workbench.errors import UsageError
     from workbench.kernels import environments, specs
 
@@ -58,7 +59,7 @@ def install(
     chosen = environments.find(environment)
     if sandbox == "local" and not chosen.built:
         progress.print(f"building environment {line(environment)} ...")
-        environments.build(chosen)
+        background.wait(blocking.call(environments.build, chosen))
     if as_json:
         print_json(asdict(spec))
     else:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from workbench.cli.errors import FAILED, INTERRUPTED, block, line, output, print_json, progress
-from workbench.errors import UsageError
+from workbench.errors import Interrupted, UsageError
 from workbench.events import Branched, Event, KernelStarted, ModelCalled, Noticed, Observed, RunStarted, Scored, StepFinished
 from workbench.result import RunResult
+
+if TYPE_CHECKING:
+    from workbench.planning import Plan
 
 StoreOption = Annotated[
     Path | None, typer.Option("--store", help="The store file; by default WORKBENCH_STORE, else workbench.duckdb in the project folder.")
@@ -47,7 +52,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run an agent at a task, grade what it hands in, and keep the record."""
-    from workbench import background, planning, runner
+    from workbench import planning
 
     options: dict[str, Any] = {
         "agent": agent,
@@ -65,16 +70,30 @@ def run(
         "store": store,
         "on_event": Progress(),
     }
-    finish(background.wait(runner.execute(planning.plan(task, **options))), as_json=as_json)
+    finish(functools.partial(planning.plan, task, **options), as_json=as_json)
 
 
-def finish(result: RunResult, *, as_json: bool) -> NoReturn:
-    """Print ``result`` and leave with its exit code."""
+def finish(plan: Callable[[], Plan], *, as_json: bool) -> NoReturn:
+    """Make the run that ``plan`` plans, print its result and leave with its exit code."""
+    try:
+        result = execute(plan)
+        code = FAILED if result.status == "error" else 0
+    except Interrupted as interrupted:
+        if interrupted.result is None:
+            raise
+        result, code = interrupted.result, INTERRUPTED
     if as_json:
         print_json(result.model_dump(mode="json"))
     else:
         show(result)
-    raise typer.Exit({"error": FAILED, "interrupted": INTERRUPTED}.get(result.status, 0))
+    raise typer.Exit(code)
+
+
+def execute(plan: Callable[[], Plan]) -> RunResult:
+    """Make the run that ``plan`` plans; Ctrl-C is heard in the planning too."""
+    from workbench import background, blocking, runner
+
+    return background.wait(runner.execute(background.wait(blocking.call(plan))))
 
 
 def parse_variant(pairs: list[str]) -> dict[str, str]:

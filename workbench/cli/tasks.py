@@ -11,9 +11,9 @@ from rich.box import SIMPLE
 from rich.markdown import Markdown
 from rich.table import Column, Table
 
-from workbench.cli.errors import FAILED, block, line, output, print_json, progress
+from workbench.cli.errors import FAILED, INTERRUPTED, block, line, output, print_json, progress
 from workbench.cli.run import JsonOption, StoreOption, parse_variant
-from workbench.errors import UsageError
+from workbench.errors import Interrupted, UsageError
 from workbench.text import shown
 
 if TYPE_CHECKING:
@@ -129,10 +129,11 @@ def import_(
     as_json: JsonOption = False,
 ) -> None:
     """Read a published benchmark from your own checkout of it, and list its tasks from now on."""
+    from workbench import background, blocking
     from workbench.tasks import suites
     from workbench.tasks.imported import listed
 
-    report = suites.import_(suite, path)
+    report = background.wait(blocking.call(suites.import_, suite, path))
     if as_json:
         print_json(
             {
@@ -207,17 +208,28 @@ def check(
 
     folders = [find(task) for task in tasks] if tasks else [folder for folder in load_folders() if folder.task.suite == "builtin"]
     progress.print(f"[dim]{len(folders)} tasks, {jobs} at once[/]")
-    done = background.wait(
-        checks.check_all(folders, store=Store(store), sandbox=sandbox, jobs=jobs, on_check=None if as_json else _show_check)
-    )
+    done: list[TaskCheck] = []
+
+    def checked(found: TaskCheck) -> None:
+        done.append(found)
+        if not as_json:
+            _show_check(found)
+
+    interrupted = False
+    try:
+        done = background.wait(checks.check_all(folders, store=Store(store), sandbox=sandbox, jobs=jobs, on_check=checked))
+    except Interrupted:
+        interrupted = True
     if as_json:
         print_json([{**dataclasses.asdict(each), "ok": each.ok} for each in done])
+    elif interrupted:
+        output.print(f"interrupted; {len(done)} of {len(folders)} tasks were checked")
     else:
         bad = [each.task for each in done if not each.ok]
         output.print(
             f"{len(done) - len(bad)} of {len(done)} tasks are sound" + (f"; not: {line(', '.join(bad))}" if bad else ""), soft_wrap=True
         )
-    raise typer.Exit(FAILED if any(not each.ok for each in done) else 0)
+    raise typer.Exit(INTERRUPTED if interrupted else FAILED if any(not each.ok for each in done) else 0)
 
 
 def _show_check(found: TaskCheck) -> None:

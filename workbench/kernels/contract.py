@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field
 
+from workbench import cancellation
 from workbench.errors import SandboxError
 from workbench.events import BranchedBy
 from workbench.kernels.exchange import MOST
@@ -76,7 +77,8 @@ class Kernel(ABC):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.close()
+        # a second cancellation must not leave a kernel alive that nobody holds any more
+        await cancellation.finish(self.close())
 
     @property
     @abstractmethod

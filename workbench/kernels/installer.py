@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 
+from workbench import blocking
 from workbench.errors import SandboxError
 
 
@@ -29,7 +30,7 @@ def run(*arguments: str, cwd: str | None = None) -> subprocess.CompletedProcess[
 
     # a virtual environment that happens to be active must not change what is built
     environ = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH")}
-    return subprocess.run([find_uv_bin(), *arguments], cwd=cwd, env=environ, capture_output=True, text=True, check=False)
+    return blocking.run([find_uv_bin(), *arguments], cwd=cwd, env=environ)
 
 
 def last_words(done: subprocess.CompletedProcess[str]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
-from workbench.errors import WorkbenchError
+from workbench.cancellation import Cancellation
+from workbench.errors import WorkbenchError, classify
 from workbench.messages import Attempt, Message, Reply, Tool
 
 
@@ -42,3 +43,24 @@ class Model(Protocol):
     ) -> Reply:
         """Return the model's reply; with ``on_text``, stream the text to it as it arrives."""
         ...
+
+
+async def ask(
+    model: Model, messages: Sequence[Message], *, tools: Sequence[Tool] = (), on_text: Callable[[str], None] | None = None
+) -> Reply:
+    """Return the reply of ``model``, whoever wrote it.
+
+    Raises
+    ------
+    ModelError
+        Whatever the model raised, but for the caller's own cancellation.
+    """
+    cancelled = Cancellation()
+    try:
+        return await model.reply(messages, tools=tools, on_text=on_text)
+    except ModelError:
+        raise
+    except BaseException as error:
+        if cancelled.is_cause_of(error):
+            raise
+        raise ModelError(f"the model {model.name} raised {classify(error).message}") from error

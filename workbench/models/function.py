@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import importlib
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
+from workbench import blocking
+from workbench.cancellation import Cancellation
 from workbench.errors import UsageError
 from workbench.messages import Message, Reply, Tool
 from workbench.models.base import ModelError
@@ -24,7 +25,8 @@ class FunctionModel:
     Parameters
     ----------
     function : callable
-        Takes a list of messages and returns text or a :class:`Reply`. It may be async; if it is not, it runs in a thread.
+        Takes a list of messages and returns text or a :class:`Reply`. It may be async. If it is not, it runs in a thread,
+        which is abandoned where its answer is not waited for any more.
     name : str, optional
         How the record names it; ``function:module:name`` by default.
     sees_images : bool
@@ -64,16 +66,19 @@ class FunctionModel:
         return answer
 
     async def _ask(self, messages: list[Message]) -> object:
+        cancelled = Cancellation()
         try:
             if inspect.iscoroutinefunction(self.function):
                 return await self.function(messages)
-            answer, error = await asyncio.to_thread(_outcome, self.function, messages)
+            answer, error = await blocking.call(_outcome, self.function, messages)
             if error is not None:
                 raise error
             return await answer if inspect.isawaitable(answer) else answer
         except ModelError:
             raise
-        except Exception as error:
+        except BaseException as error:
+            if cancelled.is_cause_of(error):
+                raise
             raise ModelError(f"{self._who} raised {_what(error)}") from error
 
     @property
@@ -118,11 +123,11 @@ def load_function(spec: str) -> Function:
     return found
 
 
-def _outcome(function: Function, messages: list[Message]) -> tuple[object, Exception | None]:
-    """Call the function, its exception as a value: asyncio cannot carry a StopIteration over, and waits forever."""
+def _outcome(function: Function, messages: list[Message]) -> tuple[object, BaseException | None]:
+    """Call the function, its exception as a value: no coroutine can raise a StopIteration."""
     try:
         return function(messages), None
-    except Exception as error:
+    except BaseException as error:
         return None, error
 
 
@@ -135,5 +140,5 @@ def _kind(value: object) -> str:
     return "nothing (None)" if value is None else f"{type(value).__name__} {value!r:.80}"
 
 
-def _what(error: Exception) -> str:
+def _what(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -20,6 +20,7 @@ from typing import Any
 
 import tenacity
 
+from workbench import blocking
 from workbench.messages import Attempt, Message, Reply, Tool, Usage
 from workbench.models.base import ModelError
 from workbench.models.base_url import BaseUrl
@@ -120,7 +121,7 @@ class LiteLLMModel:
         self, messages: Sequence[Message], *, tools: Sequence[Tool] = (), on_text: Callable[[str], None] | None = None
     ) -> Reply:
         """Return the model's reply; raise :class:`ModelError` when no attempt had one."""
-        litellm = await asyncio.to_thread(_litellm)  # importing it takes seconds, which the event loop should not notice
+        litellm = await blocking.call(_litellm)  # importing it takes seconds, which the event loop should not notice
         request = self._request(litellm, messages, tools, stream=on_text is not None)
         show = _Show(on_text)
         attempts: list[Attempt] = []

@@ -11,7 +11,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 from workbench import background, planning, runner
-from workbench.errors import UsageError, WorkbenchError
+from workbench.errors import Interrupted, UsageError, WorkbenchError
 from workbench.notebook.view import LiveView
 from workbench.result import RunResult
 from workbench.tasks import find, load_all
@@ -57,7 +57,7 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
         text = interpolate(cell, self.shell.user_ns).strip()
         if not text:
             raise MagicUsageError("%%agent needs a task: write it below, in plain words")
-        return _run(lambda: Interactive(text, given.pop("environment")), given)
+        return _run(self.shell, lambda: Interactive(text, given.pop("environment")), given)
 
     @magic_arguments()
     @argument("action", choices=["run", "list", "show"], help="what to do")
@@ -81,7 +81,7 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
         bad = [pair for pair in pairs if "=" not in pair]
         if bad:
             raise MagicUsageError(f"--variant {bad[0]} has no '=': write AXIS=VALUE, for example level=lazy")
-        return _run(lambda: find(name), {**given, "variant": dict(pair.split("=", 1) for pair in pairs)})
+        return _run(self.shell, lambda: find(name), {**given, "variant": dict(pair.split("=", 1) for pair in pairs)})
 
 
 def interpolate(text: str, names: dict[str, Any]) -> str:
@@ -110,10 +110,16 @@ def _instruction(folder: TaskFolder) -> str:
     return folder.instruction(folder.task.resolve_variant({}))
 
 
-def _run(folder: Any, options: dict[str, Any]) -> RunResult:
+def _run(shell: Any, folder: Any, options: dict[str, Any]) -> RunResult:
     view, calls = LiveView(), background.Calls()
     plan = _or_usage(lambda: planning.plan(folder(), on_event=calls.later(view.show), **options))
-    return background.wait(runner.execute(plan), calls)
+    try:
+        return background.wait(runner.execute(plan), calls)
+    except Interrupted as interrupted:
+        # the cell fails, so that no queued cell runs; what the run came to is its output all the same
+        if interrupted.result is not None:
+            shell.displayhook.update_user_ns(interrupted.result)
+        raise
 
 
 def _or_usage(function: Any) -> Any:

@@ -10,7 +10,19 @@ import html
 from typing import Any
 
 from workbench.agents.show import trim_traceback
-from workbench.events import ActionTaken, Event, KernelDied, KernelStarted, ModelCalled, Noticed, Observed, RunStarted, Scored, StepFinished
+from workbench.events import (
+    ActionTaken,
+    Event,
+    KernelDied,
+    KernelStarted,
+    ModelCalled,
+    Noticed,
+    Observed,
+    RunFinished,
+    RunStarted,
+    Scored,
+    StepFinished,
+)
 from workbench.kernels.collect import cut_middle
 from workbench.observation import Observation
 from workbench.text import shown
@@ -80,6 +92,8 @@ class LiveView:
             case StepFinished() if event.notes:
                 text = "; ".join(event.notes)
                 return _note(f"told the model: {text}"), text
+            case RunFinished(status="interrupted"):
+                return _note("interrupted"), "interrupted"
             case Scored():
                 text = f"graded in {event.seconds:.1f} s"
                 return _note(text), text

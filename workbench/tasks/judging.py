@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from workbench.errors import GraderError
 from workbench.events import Judgement
 from workbench.messages import Image, Message
-from workbench.models.base import Model, ModelError
+from workbench.models.base import Model, ModelError, ask
 
 MOST = 500
 """Replies that one grading may ask for: a bound on what a grader that has gone wrong can cost."""
@@ -89,7 +89,7 @@ class Judge:
             raise GraderError(f"the grader asked the judge nonsense: {str(error)[:500]}") from None
         message, began = question.message(), time.monotonic()
         try:
-            reply = await self._model.reply([message])
+            reply = await ask(self._model, [message])
         except ModelError as error:
             refused = bool(error.attempts) and error.attempts[-1].status == "refused"
             raise (Refused if refused else GraderError)(f"the judge {name}: {error.message}", hint=error.hint) from None

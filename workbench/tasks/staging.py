@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from filelock import AsyncFileLock, FileLock
 
-from workbench import paths
+from workbench import blocking, paths
 from workbench.errors import SandboxError, TaskError, UsageError
 from workbench.kernels import contents, environments, runtime, walls
 from workbench.kernels.environments import Environment
@@ -244,7 +244,7 @@ async def _put(folder: TaskFolder, copy: Copy, making: Path, part: str) -> None:
     table, never = ("workspace", PRIVATE) if part == "workspace" else ("grader", ())
     said = f"[[{table}.copy]] of {FILE} names it"
     if copy.source.startswith("pypi:"):
-        wheel = Files(await asyncio.to_thread(fetch_wheel, copy))
+        wheel = Files(await blocking.call(fetch_wheel, copy))
         await asyncio.to_thread(wheel.copy, ".", place(making / part, copy.to), said)
     else:
         await asyncio.to_thread(lambda: folder.put(copy.source, making / part, copy.to, said, never=never))

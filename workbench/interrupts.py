@@ -1,0 +1,48 @@
+"""The interrupt of a program that has nothing to tidy up: it leaves at once. Imports next to nothing, so that it is there first."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+EXIT = 130
+"""The exit code of a command that was interrupted."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+_DOCUMENT = b'{"status": "interrupted", "error": {"kind": "user", "message": "the command was interrupted", "hint": ""}}\n'
+_answered = False
+
+
+def tell() -> None:
+    """Print the document of a command that was interrupted before it had one, where ``--json`` asks for it."""
+    if "--json" in sys.argv and not _answered:
+        try:  # noqa: SIM105 - contextlib takes its time to import
+            os.write(1, _DOCUMENT)
+        except OSError:
+            pass
+
+
+def leave(_number: int = 0, _frame: FrameType | None = None) -> None:
+    """Leave the process at once, as a signal handler: an exception could be raised within an import, and be lost there."""
+    tell()
+    os._exit(EXIT)
+
+
+def heed() -> None:
+    """Leave at Ctrl-C and SIGTERM from now on, except where the process was started to ignore them."""
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, leave)
+
+
+def answered() -> None:
+    """Say that the command prints its document, so that an interrupt must not print another."""
+    global _answered
+    _answered = True
+
+
+def is_raised(number: int) -> bool:
+    """Say whether a signal stops what this process does now, rather than being handled by code of somebody's own."""
+    return signal.getsignal(number) in (signal.default_int_handler, leave)
