@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
+import signal
 import threading
 from typing import Any
 
@@ -10,10 +12,12 @@ import pytest
 
 from workbench import background
 from workbench.background import Calls, wait
+from workbench.errors import Interrupted
 
 
-def interrupt(_: Any) -> None:
-    raise KeyboardInterrupt
+def interrupt(_: Any = None) -> None:
+    """Press Ctrl-C; in the main thread it is heard before this returns."""
+    signal.raise_signal(signal.SIGINT)
 
 
 class TestWait:
@@ -118,24 +122,51 @@ class TestCalls:
             wait(work(), calls)
         assert made == [1]
 
-    def test_that_fail_stop_the_work_and_are_raised(self) -> None:
-        calls, ended = Calls(), threading.Event()
+    def test_that_fail_end_only_the_listening(self) -> None:
+        calls, heard = Calls(), []
 
-        def fail(_: Any) -> None:
-            raise ZeroDivisionError("by nought")
+        def fail(number: int) -> None:
+            heard.append(number)
+            raise SystemExit(3)
 
         call = calls.later(fail)
 
-        async def work() -> None:
-            call(None)
-            try:
-                await asyncio.Event().wait()
-            finally:
-                ended.set()
+        async def work() -> int:
+            call(1)
+            call(2)
+            return 42
 
-        with pytest.raises(ZeroDivisionError, match="by nought"):
-            wait(work(), calls)
-        assert ended.is_set()
+        with pytest.warns(UserWarning, match="hears no more: SystemExit: 3"):
+            assert wait(work(), calls) == 42
+        assert heard == [1]
+
+
+class TestWorkThatRaises:
+    @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError()])
+    def test_something_that_ends_threads_is_heard_and_ends_nothing_else(self, error: BaseException) -> None:
+        async def work() -> None:
+            raise error
+
+        async def more() -> int:
+            return 42
+
+        before = background.loop()
+        with pytest.raises(type(error)):
+            wait(work())
+        assert wait(more()) == 42
+        assert background.loop() is before
+
+    def test_in_a_callback_of_the_loop_ends_nothing(self) -> None:
+        async def work() -> int:
+            asyncio.get_running_loop().call_soon(exit, 3)
+            await asyncio.sleep(0)
+            return 42
+
+        assert wait(work()) == 42
+
+
+async def for_ever() -> None:
+    await asyncio.Event().wait()
 
 
 class TestInterrupt:
@@ -146,47 +177,70 @@ class TestInterrupt:
         async def work() -> None:
             call(None)
             try:
-                await asyncio.Event().wait()
+                await for_ever()
             finally:
                 await asyncio.sleep(0)
                 tidied.set()
 
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Interrupted) as interrupted:
             wait(work(), calls)
-        assert tidied.is_set()
+        assert tidied.is_set() and isinstance(interrupted.value, KeyboardInterrupt) and interrupted.value.result is None
 
-    def test_returns_what_the_work_made_of_it(self) -> None:
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_brings_what_the_work_made_of_it(self, number: signal.Signals) -> None:
         # a run that is interrupted has a result
         calls = Calls()
-        call = calls.later(interrupt)
+        call = calls.later(lambda _: signal.raise_signal(number))
 
         async def work() -> str:
             call(None)
             try:
-                await asyncio.Event().wait()
+                await for_ever()
             except asyncio.CancelledError:
                 return "interrupted"
             return "not reached"
 
-        assert wait(work(), calls) == "interrupted"
+        before = signal.signal(number, signal.default_int_handler)
+        try:
+            with pytest.raises(Interrupted) as interrupted:
+                wait(work(), calls)
+            assert signal.getsignal(number) is signal.default_int_handler
+        finally:
+            signal.signal(number, before)
+        assert interrupted.value.result == "interrupted"
 
-    def test_raises_what_the_work_made_of_it(self) -> None:
+    def test_names_what_the_work_raised_while_tidying_up(self) -> None:
         calls = Calls()
         call = calls.later(interrupt)
 
         async def work() -> None:
             call(None)
             try:
-                await asyncio.Event().wait()
+                await for_ever()
             finally:
                 raise LookupError("while tidying up")
 
-        with pytest.raises(LookupError, match="while tidying up"):
+        with pytest.raises(Interrupted) as interrupted:
             wait(work(), calls)
+        assert isinstance(interrupted.value.__cause__, LookupError)
 
-    def test_before_the_work_has_begun_is_heard(self) -> None:
-        # the loop is busy with somebody else's work, and only then comes to ours
-        busy, go_on, told = threading.Event(), threading.Event(), threading.Event()
+    def test_that_comes_after_the_end_is_raised_with_the_result(self) -> None:
+        # a loop over runs must stop, however late in a run Ctrl-C was pressed
+        calls = Calls()
+        call = calls.later(interrupt)
+
+        async def work() -> int:
+            call(None)
+            return 42
+
+        with pytest.raises(Interrupted) as interrupted:
+            wait(work(), calls)
+        assert interrupted.value.result == 42
+
+    def test_before_the_work_has_begun_starts_nothing(self) -> None:
+        # the loop is busy with somebody else's work, and comes to ours only after Ctrl-C
+        busy, go_on = threading.Event(), threading.Event()
+        begun: list[bool] = []
 
         def block() -> None:
             busy.set()
@@ -196,43 +250,130 @@ class TestInterrupt:
         assert busy.wait(30)
         calls = Calls()
         calls.later(interrupt)(None)
-        outcome: list[BaseException | None] = []
-        free: list[asyncio.Event] = []
+        calls.later(lambda _: go_on.set())(None)
 
         async def work() -> None:
-            free.append(asyncio.Event())
-            await free[0].wait()
+            begun.append(True)
+            await for_ever()
 
-        def ask() -> None:
+        with pytest.raises(Interrupted):
+            wait(work(), calls)
+        assert not begun
+
+    def test_a_second_time_waits_for_the_tidying_up_as_well(self) -> None:
+        calls = Calls()
+        call = calls.later(interrupt)
+
+        async def work() -> str:
+            call(None)
             try:
-                outcome.append(wait(work(), calls))
-            except BaseException as error:
-                outcome.append(error)
+                await for_ever()
+            except asyncio.CancelledError:
+                again = asyncio.Event()
+                running = asyncio.get_running_loop()
+                calls.later(lambda _: (interrupt(), running.call_soon_threadsafe(again.set)))(None)
+                await again.wait()
+                await asyncio.sleep(0)
+            return "recorded"
 
-        loop, asked = background.loop(), 0
-        real = loop.call_soon_threadsafe
+        with pytest.raises(Interrupted) as interrupted:
+            wait(work(), calls)
+        assert interrupted.value.result == "recorded"
 
-        def counted(*arguments: Any, **more: Any) -> Any:
-            # the first call starts the work, the second stops it
-            nonlocal asked
-            handle = real(*arguments, **more)
-            asked += 1
-            if asked == 2:
-                told.set()
-            return handle
+    def test_a_third_time_waits_for_nothing(self) -> None:
+        calls, go_on = Calls(), threading.Event()
+        call = calls.later(lambda _: [interrupt() for _ in range(3)])
 
-        loop.call_soon_threadsafe = counted  # type: ignore[method-assign]
-        thread = threading.Thread(target=ask, daemon=True)
+        async def work() -> None:
+            call(None)
+            try:
+                await for_ever()
+            finally:
+                await asyncio.to_thread(go_on.wait, 60)
+
         try:
-            thread.start()
-            assert told.wait(30)
+            with pytest.raises(Interrupted):
+                wait(work(), calls)
         finally:
-            del loop.call_soon_threadsafe  # type: ignore[attr-defined]
             go_on.set()
-        thread.join(5)
-        heard = not thread.is_alive()
-        if not heard:
-            loop.call_soon_threadsafe(lambda: free[0].set())
-            thread.join(30)
-        assert heard
-        assert isinstance(outcome[0], KeyboardInterrupt)
+
+    def test_does_not_wait_for_code_that_blocks_the_loop(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # as an async function that is not
+        monkeypatch.setattr(background, "_PATIENCE_SECONDS", 0.01)
+        calls, go_on, ended = Calls(), threading.Event(), threading.Event()
+        call = calls.later(interrupt)
+
+        async def work() -> None:
+            call(None)
+            go_on.wait(60)
+            try:
+                await for_ever()
+            finally:
+                ended.set()
+
+        async def more() -> int:
+            return 42
+
+        blocked = background.loop()
+        try:
+            with pytest.raises(Interrupted):
+                wait(work(), calls)
+            assert not ended.is_set()
+            assert wait(more()) == 42
+        finally:
+            go_on.set()
+        # its end was only not waited for
+        assert ended.wait(60)
+        blocked.call_soon_threadsafe(blocked.stop)
+
+    def test_is_left_to_a_handler_of_the_users_own(self) -> None:
+        calls, heard = Calls(), threading.Event()
+        call = calls.later(interrupt)
+
+        async def work() -> int:
+            call(None)
+            await asyncio.to_thread(heard.wait, 30)
+            return 42
+
+        before = signal.signal(signal.SIGINT, lambda *_: heard.set())
+        try:
+            assert wait(work(), calls) == 42
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def test_that_a_handler_of_the_users_own_raises_stops_the_work_and_is_raised(self) -> None:
+        tidied = threading.Event()
+
+        def raises(*_: object) -> None:
+            raise LookupError("my own")
+
+        async def work() -> None:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            try:
+                await for_ever()
+            finally:
+                tidied.set()
+
+        before = signal.signal(signal.SIGINT, raises)
+        try:
+            with pytest.raises(LookupError, match="my own"):
+                wait(work())
+        finally:
+            signal.signal(signal.SIGINT, before)
+        assert tidied.is_set()
+
+
+def test_a_fork_of_the_process_has_a_loop_of_its_own() -> None:
+    async def work() -> int:
+        return 42
+
+    assert wait(work()) == 42
+    fork = multiprocessing.get_context("fork")
+    told: Any = fork.SimpleQueue()
+    # a lock that another thread holds at that moment is never given up in the fork
+    with background._guard:
+        child = fork.Process(target=lambda: told.put(wait(work())))
+        child.start()
+    child.join(60)
+    assert child.exitcode == 0 and told.get() == 42
+    assert wait(work()) == 42

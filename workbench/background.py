@@ -136,7 +136,6 @@ class _Waiting(Generic[T]):
 
     def result(self) -> T:
         with self._signals():
-            asyncio.run_coroutine_threadsafe(self._run(), self._loop)
             self._wait()
         if not self._interrupts:
             return self._outcome.result()
@@ -148,6 +147,7 @@ class _Waiting(Generic[T]):
     def _wait(self) -> None:
         while True:
             try:
+                self._loop.call_soon_threadsafe(self._start)
                 return self._calls.make(self._patience)
             except Interrupted:
                 raise
@@ -162,17 +162,20 @@ class _Waiting(Generic[T]):
                 self._wait()
                 raise
 
-    async def _run(self) -> None:
-        self._task = asyncio.ensure_future(self._work)
-        if self._interrupts:
-            self._cancel()
-        try:
-            self._outcome.set_result(await self._task)
-        except BaseException as error:
-            # raised again where it is waited for
+    def _start(self) -> None:
+        if self._task is None:
+            self._task = self._loop.create_task(self._work)
+            self._task.add_done_callback(self._end)
+            if self._interrupts:
+                self._cancel()
+
+    def _end(self, task: asyncio.Task[T]) -> None:
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is None:
+            self._outcome.set_result(task.result())
+        else:
             self._outcome.set_exception(error)
-        finally:
-            self._calls.end()
+        self._calls.end()
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
