@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import ast
+import os
 import threading
 
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 _one_at_a_time = threading.Lock()
+
+
+def _forked() -> None:
+    """Begin anew in a fork of this process, which has none of the threads that could hold the lock."""
+    global _one_at_a_time
+    _one_at_a_time = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 # other code of this process, as a notebook's shell, parses without our lock

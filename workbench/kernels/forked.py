@@ -14,7 +14,6 @@ from typing import Any
 import psutil
 
 from workbench.errors import SandboxError
-from workbench.kernels import image as images
 from workbench.kernels.contract import CannotFork
 from workbench.kernels.family import REPORT_SECONDS, Ending, Family, Wire
 from workbench.kernels.image import Image
@@ -94,9 +93,9 @@ class ForkedProcess(SandboxedProcess):
             ending = Ending(keeper)
             wire.send(go=True)
             report, pid, _ = await self._first(wire, "walls")
-        except SandboxError:
+        except BaseException:
+            # the keeper ends when nobody is at the other end
             wire.close()
-            await asyncio.to_thread(images.give_back, image)
             raise
         self._born(report, pid)
         self.family = Family(image, wire, ending)

@@ -5,6 +5,7 @@ The program that runs behind the walls is ``inside/image.py``, which says what s
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -13,11 +14,13 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
+from workbench import cancellation
 from workbench.errors import SandboxError
 from workbench.kernels import runtime
 from workbench.kernels.environments import Environment
@@ -31,7 +34,8 @@ _READY_SECONDS = 120.0
 _MOST_IDLE = 3
 
 _guard = threading.Lock()
-_images: dict[object, Image] = {}
+_images: dict[Path, Image] = {}
+_running: WeakSet[Image] = WeakSet()
 _lacking: NoImages | None = None
 
 
@@ -39,7 +43,7 @@ class NoImages(SandboxError):
     """Namespaces cannot be made within bubblewrap's here; a kernel can still have a bubblewrap of its own."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Image:
     """A running image process.
 
@@ -96,6 +100,7 @@ class Image:
                     self._command(), env={"PATH": os.defpath}, stdin=theirs.fileno(), stdout=errors, stderr=errors, start_new_session=True
                 )
             self._requests = ours
+            _running.add(self)
             ours.settimeout(_READY_SECONDS)
             with contextlib.suppress(OSError, ValueError):
                 answer = json.loads(ours.recv(65536) or b"{}")
@@ -132,6 +137,12 @@ class Image:
             *(shutil.which("bwrap") or "bwrap", *namespaces, *rights, "--as-pid-1", "--hostname", "sandbox", "--clearenv"),
             *(*seen.arguments, "--remount-ro", "/dev", "--remount-ro", "/", *program),
         ]
+
+    def disown(self) -> None:
+        """Leave it to the process that started it, of which this one is a fork; it ends when that one does."""
+        if self._requests is not None:
+            self._requests.close()
+        self._process = self._folder = None
 
     def new_user(self) -> tuple[int, int | None]:
         """Return a user for one kernel: its number for the image, and on this machine (None: it is this process's own)."""
@@ -200,16 +211,55 @@ def _borrow(environment: Environment, mounts: tuple[Mount, ...], devices: tuple[
         image = Image(environment, mounts, shared=False, devices=devices, users=1)
         image.start()
         return image
-    # after a fork of this process the image belongs to its parent
-    key = (os.getpid(), environment.prefix)
     with _guard:
-        image = _images.get(key) or Image(environment, (), shared=True)
+        image = _images.get(environment.prefix) or Image(environment, (), shared=True)
         if not image.alive:
             image = Image(environment, (), shared=True)
             image.start()
-            _images[key] = image
+            _images[environment.prefix] = image
         image.users += 1
         return image
+
+
+@contextlib.asynccontextmanager
+async def lent(environment: Environment, mounts: Sequence[Mount] = (), devices: Sequence[Path] = ()) -> AsyncIterator[Image]:
+    """Borrow an image for the start of a kernel, which gives it back when it ends; one that does not start cannot.
+
+    Raises
+    ------
+    NoImages, SandboxError
+        As :func:`borrow`.
+    """
+    borrowing = asyncio.ensure_future(asyncio.to_thread(borrow, environment, mounts, devices))
+    try:
+        image = await asyncio.shield(borrowing)
+    except asyncio.CancelledError:
+        # it is started all the same
+        borrowing.add_done_callback(_give_back_unused)
+        raise
+    try:
+        yield image
+    except BaseException:
+        await cancellation.finish(asyncio.to_thread(give_back, image))
+        raise
+
+
+def _give_back_unused(borrowed: asyncio.Future[Image]) -> None:
+    if borrowed.exception() is None:
+        asyncio.get_running_loop().run_in_executor(None, give_back, borrowed.result())
+
+
+def _forked() -> None:
+    """Begin anew in a fork of this process; its images are not this one's."""
+    global _guard
+    _guard = threading.Lock()
+    _images.clear()
+    for image in list(_running):
+        image.disown()
+    _running.clear()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def give_back(image: Image) -> None:

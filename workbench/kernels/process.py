@@ -318,6 +318,10 @@ class Glances:
         self._taken = 0.0
         self._children: dict[int, list[int]] = {}
 
+    def unlock(self) -> None:
+        """Begin anew in a fork of this process, which has none of the threads that could hold the lock."""
+        self._lock = threading.Lock()
+
     def below(self, pid: int) -> list[psutil.Process]:
         """Return every process that ``pid`` has started, and those that they have."""
         with self._lock:
@@ -335,6 +339,9 @@ class Glances:
 
 
 glances = Glances()
+
+
+os.register_at_fork(after_in_child=glances.unlock)
 
 
 def children_of_all() -> dict[int, list[int]]:

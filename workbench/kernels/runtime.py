@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import os
 import secrets
 import shutil
@@ -18,16 +19,27 @@ from workbench.kernels import lending
 from workbench.kernels.cgroups import Cgroup
 
 _LOCK = "owner"
-_mine: tuple[int, Path, FileLock] | None = None
+_mine: tuple[Path, int] | None = None
+"""The folder, and the descriptor of its lock: a number, for a lock object would unlock it when a fork of this process drops it."""
 _guard = threading.Lock()
+
+
+def _forked() -> None:
+    """Begin anew in a fork of this process; the folder is the other's, and the lock on it must end with that."""
+    global _mine, _guard
+    if _mine is not None:
+        os.close(_mine[1])
+    _mine, _guard = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def mine() -> Path:
     """Return this process's own folder, made and locked at first use; what dead processes left is removed then."""
     global _mine
     with _guard:
-        # after a fork the child must not share the parent's folder
-        if _mine is None or _mine[0] != os.getpid():
+        if _mine is None:
             root = paths.run_root()
             with FileLock(root / "lock"):
                 _sweep(root)
@@ -35,11 +47,11 @@ def mine() -> Path:
                 # the folder above keeps others out; kernels' own users pass through this one to what is theirs
                 folder.mkdir(mode=0o711)
                 folder.chmod(0o711)
-                lock = FileLock(folder / _LOCK)
-                lock.acquire()
-            _mine = (os.getpid(), folder, lock)
+                lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            _mine = (folder, lock)
             atexit.register(leave)
-        return _mine[1]
+        return _mine[0]
 
 
 def folder(name: str) -> Path:
@@ -104,7 +116,7 @@ def _folders(root: Path) -> list[Path]:
 
 def _abandoned(path: Path) -> bool:
     """Say whether the process that owned a folder is gone; to be asked only while no process can make one."""
-    if _mine is not None and path == _mine[1]:
+    if _mine is not None and path == _mine[0]:
         return False
     try:
         with FileLock(path / _LOCK, timeout=0):
@@ -117,7 +129,8 @@ def leave() -> None:
     """Remove this process's folder; called when it ends."""
     global _mine
     with _guard:
-        if _mine is not None and _mine[0] == os.getpid():
-            _mine[2].release()
-            remove(_mine[1])
+        if _mine is not None:
+            folder, lock = _mine
+            os.close(lock)
+            remove(folder)
         _mine = None

@@ -34,6 +34,15 @@ _opening = threading.Lock()
 """One connection of this process at a time: DuckDB refuses a second one opened in another mode."""
 
 
+def _forked() -> None:
+    """Begin anew in a fork of this process, which has none of the threads that could hold the lock."""
+    global _opening
+    _opening = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
 class Store:
     """Everything that was ever run, in one DuckDB file and the journals beside it.
 

@@ -121,7 +121,10 @@ class LocalProvisioner(SandboxProvisioner):
         own = [Mount(grant.host, grant.inside, grant.writable) for grant in self.policy.grants]
         if not self.workspace.is_relative_to(runtime.mine()):
             own.append(Mount(self.workspace, WORKSPACE, writable=True))
-        image = await asyncio.to_thread(images.borrow, self.environment, own, self._devices())
+        async with images.lent(self.environment, own, self._devices()) as image:
+            await self._fork_from(image)
+
+    async def _fork_from(self, image: Image) -> None:
         user, self.owner = image.new_user()
         await asyncio.to_thread(self._hand_over)
         allowlist = Allowlist(self.policy.network)
