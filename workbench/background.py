@@ -139,6 +139,7 @@ class _Waiting(Generic[T]):
             self._wait()
         if not self._interrupts:
             return self._outcome.result()
+        interrupts.end_script()
         error = self._outcome.exception()
         if error is None:
             raise Interrupted(self._outcome.result())

@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from types import FrameType
+from types import FrameType, TracebackType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EXIT = 130
 """The exit code of a command that was interrupted."""
@@ -41,6 +45,22 @@ def answered() -> None:
     """Say that the command prints its document, so that an interrupt must not print another."""
     global _answered
     _answered = True
+
+
+def end_script() -> None:
+    """Have a script that an ``Interrupted`` ends exit with the code of one that Ctrl-C ends; Python gives subclasses another."""
+    if not isinstance(sys.excepthook, _Hook):
+        sys.excepthook = _Hook(sys.excepthook)
+
+
+class _Hook:
+    def __init__(self, previous: Callable[[type[BaseException], BaseException, TracebackType | None], object]) -> None:
+        self._previous = previous
+
+    def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        self._previous(kind, error, trace)
+        if issubclass(kind, KeyboardInterrupt):
+            raise SystemExit(EXIT)
 
 
 def is_raised(number: int) -> bool:

@@ -102,11 +102,156 @@ def test_an_interrupt_keeps_the_trajectory(task, store_path):
         )
         await acting.wait()
         work.cancel()
-        return await work
+        await work
 
-    result = asyncio.run(story())
-    assert (result.status, result.success, result.steps) == ("interrupted", None, 0)
-    assert wb.store(store_path).rows("SELECT code FROM actions")
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(story())
+    store = wb.store(store_path)
+    assert store.rows("SELECT status, success, steps FROM runs") == [{"status": "interrupted", "success": None, "steps": 0}]
+    assert store.rows("SELECT code FROM actions")
+
+
+def test_a_timeout_of_the_callers_own_ends_the_run_and_is_raised(task, store_path):
+    async def story():
+        async with asyncio.timeout(None) as patience:
+            loop = asyncio.get_running_loop()
+
+            def heard(event):
+                if event.event == "action_taken":
+                    patience.reschedule(loop.time())
+
+            await wb.run_async(task, model=playing("```python\nwhile True: pass\n```"), store=store_path, on_event=heard)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(story())
+    assert wb.store(store_path).rows("SELECT status FROM runs") == [{"status": "interrupted"}]
+
+
+def test_a_second_cancellation_while_tidying_up_loses_nothing(task, store_path):
+    async def story():
+        loop = asyncio.get_running_loop()
+
+        def heard(event):
+            if event.event == "action_taken":
+                loop.call_soon(work.cancel)
+            if event.event == "run_finished":
+                loop.call_soon(work.cancel)
+
+        work = asyncio.ensure_future(
+            wb.run_async(task, model=playing("```python\nwhile True: pass\n```"), store=store_path, on_event=heard)
+        )
+        await work
+
+    before = set(runtime.mine().iterdir())
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(story())
+    assert wb.store(store_path).rows("SELECT status FROM runs") == [{"status": "interrupted"}]
+    assert not [path for path in set(runtime.mine().iterdir()) - before if path.name.startswith(("r-", "w-", "k-"))]
+
+
+def test_an_agent_that_catches_everything_is_ended_by_an_interrupt(task, store_path):
+    class Stubborn:
+        name = "stubborn"
+
+        async def work(self, world):
+            while True:
+                try:
+                    await world.execute("while True: pass", "fence", 0)
+                except asyncio.CancelledError:
+                    return "done"
+
+    async def story():
+        loop = asyncio.get_running_loop()
+
+        def heard(event):
+            if event.event == "action_taken":
+                loop.call_soon(work.cancel)
+
+        work = asyncio.ensure_future(wb.run_async(task, model="nop", agent=Stubborn(), store=store_path, on_event=heard))
+        await work
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(story())
+    assert wb.store(store_path).rows("SELECT status, success FROM runs") == [{"status": "interrupted", "success": None}]
+
+
+NOT_EXCEPTIONS = [SystemExit, KeyboardInterrupt, GeneratorExit, StopIteration, asyncio.CancelledError]
+
+
+@pytest.mark.parametrize("error", NOT_EXCEPTIONS)
+@pytest.mark.parametrize("door", ["sync", "async"])
+def test_what_a_model_raises_is_an_error_of_the_model(task, store_path, error, door):
+    def function(messages):
+        raise error
+
+    async def coroutine(messages):
+        raise error
+
+    class Model:
+        name, sees_images = "raising", False
+
+        async def reply(self, messages, *, tools=(), on_text=None):
+            raise error
+
+    for model in (function, coroutine, Model()):
+        if door == "sync":
+            result = wb.run(task, model=model, store=store_path)
+        else:
+            result = asyncio.run(wb.run_async(task, model=model, store=store_path))
+        # a StopIteration in a coroutine is made a RuntimeError by Python
+        assert (result.status, result.error.kind, result.success) == ("error", "model", None), result.error
+        assert error.__name__ in result.error.message
+    assert {row["status"] for row in wb.store(store_path).rows("SELECT status FROM runs")} == {"error"}
+
+
+@pytest.mark.parametrize("error", NOT_EXCEPTIONS)
+def test_what_an_agent_raises_is_an_error_of_the_agent(task, store_path, error):
+    class Raising:
+        name = "raising"
+
+        async def work(self, world):
+            raise error
+
+    result = wb.run(task, model="nop", agent=Raising(), store=store_path)
+    assert (result.status, result.error.kind, result.success) == ("error", "agent", None)
+    assert error.__name__ in result.error.message
+    assert wb.store(store_path).rows("SELECT status FROM runs") == [{"status": "error"}]
+
+
+@pytest.mark.parametrize("error", NOT_EXCEPTIONS)
+@pytest.mark.parametrize("where", ["on_event", "on_text", "on_output"])
+def test_what_a_listener_raises_ends_only_the_listening(task, store_path, error, where):
+    def listener(_):
+        raise error
+
+    # it says something, so that everybody hears something
+    model = playing("```python\nprint('hello')\nopen('answer.txt', 'w').write('42')\n```", "<done/>")
+    with pytest.warns(UserWarning, match=f"hears no more: {error.__name__}"):
+        result = wb.run(task, model=model, store=store_path, **{where: listener})
+    assert (result.status, result.success) == ("completed", True)
+
+
+def test_an_interrupt_does_not_wait_for_a_model_that_blocks(task, store_path):
+    asked, go_on = threading.Event(), threading.Event()
+
+    def blocks(messages):
+        asked.set()
+        go_on.wait(120)
+        return "too late"
+
+    def press():
+        asked.wait(120)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    threading.Thread(target=press).start()
+    try:
+        with pytest.raises(wb.Interrupted) as interrupted:
+            wb.run(task, model=blocks, store=store_path)
+        assert not go_on.is_set()
+    finally:
+        go_on.set()
+    assert interrupted.value.result.status == "interrupted"
+    assert wb.store(store_path).rows("SELECT status FROM runs") == [{"status": "interrupted"}]
 
 
 def test_a_grader_that_crashes_is_not_a_zero(tmp_path, minimal, store_path):
