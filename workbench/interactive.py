@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -39,7 +40,16 @@ class LiveKernel:
     """
 
     def __init__(self, session: KernelSession, *, fresh: bool) -> None:
-        self._session, self._fresh = session, fresh
+        self._held, self._fresh = session, fresh
+        self._process = os.getpid()
+
+    @property
+    def _session(self) -> KernelSession:
+        if self._process != os.getpid():
+            raise UsageError(
+                "this kernel belongs to the process that this one is a fork of", hint="start another: wb.kernel() makes one here"
+            )
+        return self._held
 
     def __enter__(self) -> Self:
         return self
@@ -48,7 +58,7 @@ class LiveKernel:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<sandboxed kernel of {self._session.environment.name} in {self.workspace}>"
+        return f"<sandboxed kernel of {self._held.environment.name} in {self._held.workspace}>"
 
     @property
     def workspace(self) -> Path:
@@ -113,6 +123,9 @@ class LiveKernel:
 
     def close(self) -> None:
         """Kill the kernel and all it started; a workspace that was made for it goes too. Safe to call twice."""
+        if self._process != os.getpid():
+            # the end of a fork is none of its parent's kernels
+            return
         background.wait(self._session.close())
         if self._fresh:
             runtime.remove(self.workspace)

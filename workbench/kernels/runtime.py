@@ -131,6 +131,8 @@ def leave() -> None:
     with _guard:
         if _mine is not None:
             folder, lock = _mine
+            # of kernels that nobody has closed
+            Cgroup.sweep(f"workbench-{folder.name}-")
             os.close(lock)
             remove(folder)
         _mine = None
