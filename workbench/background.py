@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import queue
+import select
+import selectors
 import signal
 import threading
 import time
@@ -21,6 +23,8 @@ from workbench.listener import Listener
 T = TypeVar("T")
 
 _loop: asyncio.AbstractEventLoop | None = None
+_selectors: list[selectors.BaseSelector] = []
+"""One a loop."""
 _guard = threading.Lock()
 
 _LAST_INTERRUPT = 3
@@ -35,7 +39,8 @@ def loop() -> asyncio.AbstractEventLoop:
     with _guard:
         if _loop is None or _loop.is_closed():
             # a kernel dies with the thread that started it, so the thread must live as long as the process
-            started = asyncio.new_event_loop()
+            _selectors.append(selectors.DefaultSelector())
+            started = asyncio.SelectorEventLoop(_selectors[-1])
             threading.Thread(target=_serve, args=[started], name="workbench", daemon=True).start()
             _loop = started
         return _loop
@@ -60,6 +65,14 @@ def _give_up(held_up: asyncio.AbstractEventLoop) -> None:
 def _forked() -> None:
     """Begin anew in a fork of this process, which does not have the loop's thread."""
     global _loop, _guard
+    if _loop is not None:
+        # tasks that will never go on are no news here
+        _loop.set_exception_handler(lambda *_: None)
+    for each in _selectors if hasattr(select, "epoll") else []:
+        # both processes have one and the same list of connections, from which this one would take out what it drops
+        with select.epoll() as own:
+            os.dup2(own.fileno(), each.fileno(), inheritable=False)  # type: ignore[attr-defined]
+    _selectors.clear()
     _loop, _guard = None, threading.Lock()
 
 

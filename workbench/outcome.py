@@ -48,6 +48,11 @@ class Outcome:
         self.status, self.error = "error", classify(error)
         self.limit = self.scored = None
 
+    def interrupt(self) -> None:
+        """Note that the user ended the run."""
+        self.status, self.error = "interrupted", Failure(kind="user", message="the run was interrupted")
+        self.limit = self.scored = None
+
     def finished(self) -> RunFinished:
         """Return the run's last event."""
         return RunFinished(

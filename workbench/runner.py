@@ -182,7 +182,7 @@ async def execute(given: Plan) -> RunResult:
     except BaseException as error:
         # a bad run is data, not a crash, whatever ended it
         if cancelled.is_cause_of(error):
-            outcome.status, outcome.error = "interrupted", Failure(kind="user", message="the run was interrupted")
+            outcome.interrupt()
         else:
             outcome.fail(error)
     outcome.seconds = time.monotonic() - started
