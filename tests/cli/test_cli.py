@@ -275,3 +275,20 @@ def test_published_figures_stand_beside_ones_own_runs(store_path):
 def test_nothing_judged_has_no_agreement(store_path):
     assert "nothing was judged more than once" in workbench("runs", "agreement", "--store", store_path).stdout
     assert json.loads(workbench("runs", "agreement", "--store", store_path, "--json").stdout) == []
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-", "| true", "2>&1 | true"])
+def test_a_closed_stream_changes_no_exit_code(closed):
+    command = f"set -o pipefail; {sys.executable} -m workbench tasks list {closed}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+
+
+@pytest.mark.walls
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "2>&1 | head -1"])
+def test_a_run_goes_on_where_nobody_reads_what_it_tells(task, store_path, closed):
+    command = f"set -o pipefail; {sys.executable} -m workbench run {task} --model oracle --store {store_path} {closed}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    listed = json.loads(workbench("runs", "list", "--json", "--store", store_path).stdout)
+    assert [(run["status"], run["success"]) for run in listed] == [("completed", True)]
