@@ -42,7 +42,7 @@ RULES = {
     "unknown field of a table": ("[interaction]\nsteps = 3\n", SUBMISSION, METRIC, "interaction.steps", "Extra inputs are not permitted"),
     "no steps": ("[interaction]\nmax_steps = 0\n", SUBMISSION, METRIC, "interaction.max_steps", "greater than or equal to 1"),
     "no seconds": ("[interaction]\nmax_seconds = 0\n", SUBMISSION, METRIC, "interaction.max_seconds", "greater than 0"),
-    "needs": ("[prepare]\nneeds = ['luck']\n", SUBMISSION, METRIC, "prepare.needs.0", "'gpu', 'judge', 'files' or 'image'"),
+    "needs": ("[prepare]\nneeds = ['luck']\n", SUBMISSION, METRIC, "prepare.needs.0", "'gpu', 'judge', 'files', 'image' or 'cgroup'"),
     "script outside": ("[prepare]\nscript = '../x.py'\n", SUBMISSION, METRIC, "prepare.script", "'../x.py' must be a relative path"),
     "absolute path": ("", "[submission]\nkind = 'file'\npath = '/etc/passwd'\n", METRIC, "submission.path", "must be a relative path"),
     "path upwards": ("", "[submission]\nkind = 'file'\npath = 'a/../../b'\n", METRIC, "submission.path", "must be a relative path"),
