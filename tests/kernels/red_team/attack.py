@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from ..tools import PATIENCE
 
-Category = Literal["files", "processes", "network", "kernel surface", "resources", "Jupyter surface", "time"]
+Category = Literal["files", "processes", "network", "kernel surface", "resources", "Jupyter surface", "time", "grading"]
 CATEGORIES: tuple[Category, ...] = get_args(Category)
 
 Expected = Literal["refused", "held to a limit", "killed and told", "harmless"]

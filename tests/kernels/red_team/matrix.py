@@ -32,6 +32,10 @@ Each program goes for something that it must not have, and has to end in one way
 After every program the host is looked at (files, sockets, processes, keys, shared memory) and so are the victims: other
 kernels with a secret in their memory and their files, which must be what they were and must not have been heard of. The
 attacker has to go on working, or be said to be dead and go on after that.
+
+Programs of the last category want a score instead. Some are run as a submission is run while it is graded, beside another
+submission with a secret: what they take must be counted, what they hide from must end them, and nothing of them may be left.
+The others call a task's functions from an agent's kernel: every call must be recorded with its own answer.
 """
 
 MARKS = f"""\

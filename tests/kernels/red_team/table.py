@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import counters, families, files, jupyter, network, processes, resources, surface, times
+from . import counters, families, files, grading, jupyter, network, processes, resources, surface, times
 from .attack import CATEGORIES, Attack
 from .trials import branched, drained, filled, held, outlived, starved
 
@@ -17,6 +17,7 @@ ATTACKS: list[Attack] = sorted(
         *jupyter.ATTACKS,
         *times.ATTACKS,
         *families.ATTACKS,
+        *grading.ATTACKS,
     ],
     key=lambda attack: CATEGORIES.index(attack.category),
 )
@@ -32,7 +33,10 @@ COLUMNS = {
 """Backends, and who attacks whom there."""
 
 SAME_LINE = "what the kernel sends comes over the same line as local's"
-NO_FAMILY = "it needs a family: a kernel and its branches"
+ONLY = {
+    "branch": "it needs a family: a kernel and its branches",
+    "local": "submitted code is graded in a sandbox of this machine, whatever the agent's kernel ran in",
+}
 OWN_SIZE = "how large a sandbox is the service holds, by giving each a machine of its own; the stand-in has none to give"
 REMOTE = ("docker", "e2b")
 OWN_LINE = "the kernel's files and processes are another machine's or a container's, and are tried by the backend's own tests"
@@ -41,7 +45,7 @@ OWN_LINE = "the kernel's files and processes are another machine's or a containe
 def beyond(attack: Attack, backend: str) -> str:
     """Return why ``attack`` makes no sense on ``backend``; empty where it does."""
     if attack.only not in ("", backend):
-        return NO_FAMILY
+        return ONLY[attack.only]
     if attack.over_the_line and backend not in ("local", *REMOTE):
         return SAME_LINE
     if attack.trial in (filled, outlived, branched) and backend in REMOTE:
