@@ -238,7 +238,8 @@ class _Check:
         for name in self.folder.task.environment.hide:
             wanted |= await asyncio.to_thread(_data, environment.site_packages / name)
         for part in ("solution", "shortcuts"):
-            wanted |= await asyncio.to_thread(_digests, self.folder.root / part)
+            if (self.folder.root / part).is_dir():
+                wanted |= await asyncio.to_thread(_digests, self.folder.root / part)
         marker = secrets.token_hex(8)
         # a file that the search makes itself and must find, or it has proved nothing
         control = hashlib.sha256(marker.encode()).hexdigest()

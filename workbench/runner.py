@@ -153,7 +153,7 @@ async def execute(given: Plan) -> RunResult:
         prepared = await _prepare(given)
         if prepared is not None and prepared.changes:
             emit(Noticed(kind=CHANGED, message=f"task {given.task.id} is not the published one: {'; '.join(prepared.changes)}"))
-        files = await asyncio.to_thread(runtime.folder, f"r-{run_id[-6:]}")
+        files = runtime.folder(f"r-{run_id[-6:]}")
         folders.append(files)
         began = time.monotonic()
         kernel = await pool.of_this_loop().take(

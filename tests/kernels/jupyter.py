@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,12 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 from .tools import PATIENCE, eventually
 
 CLI = "from workbench.cli import main; main()"
+
+
+def listens(port: int) -> bool:
+    """Whether a server takes connections at a port of this machine."""
+    with socket.socket() as visitor:
+        return visitor.connect_ex(("127.0.0.1", port)) == 0
 
 
 @dataclass
@@ -65,7 +72,10 @@ class Server:
         runtime = self.root / "runtime"
         file = runtime / f"jpserver-{self.process.pid}.json"
         assert await eventually(lambda: file.exists() and file.read_text().endswith("}")), self.log
-        self.address = f"127.0.0.1:{json.loads(file.read_text())['port']}"
+        port = json.loads(file.read_text())["port"]
+        self.address = f"127.0.0.1:{port}"
+        # the file is written before the port is listened at
+        assert await eventually(lambda: listens(port)), self.log
 
     def stop(self, signum: int = signal.SIGTERM) -> None:
         if self.process is not None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.loopback import Call, CutOff, Loopback, Malformed, RateLimit, Refuse, Say, ServerError, SlowFirstByte, Turn
+from tests.loopback import Call, CutOff, Loopback, Malformed, RateLimit, Raw, Refuse, Say, ServerError, SlowFirstByte, Turn
 from tests.models.asked import HELLO, Asked
 from workbench.messages import Image, Message, Tool, ToolCall
 from workbench.models.base import Model
@@ -433,3 +433,17 @@ async def test_many_at_once(loopback: Start) -> None:
 async def test_an_unscripted_request_says_so(loopback: Start) -> None:
     error = await Asked(loopback(), retries=0).error()
     assert "unscripted: request 1, but the script has 0 turns" in error.message
+
+
+def test_it_can_be_asked_in_one_event_loop_after_another(loopback: Start) -> None:
+    # connections that a client still has end with the loop they were opened in
+    async def ask() -> list[str]:
+        servers = [loopback(Raw('{"error": "no"}', 400, "application/json")) for _ in range(3)]
+        errors = [
+            await Asked(server, "anthropic/m", base_url=server.base_url.removesuffix("/v1"), api_key="k").error(stream=True)
+            for server in servers
+        ]
+        assert [len(server.requests) for server in servers] == [1, 1, 1], errors
+        return [error.attempts[-1].status for error in errors]
+
+    assert [asyncio.run(ask()) for _ in range(3)] == [["refused"] * 3] * 3

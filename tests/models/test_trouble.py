@@ -114,7 +114,7 @@ async def test_the_status_decides_whatever_the_words(loopback: Start, wire: Wire
         server = loopback(turn, turn)
         error = await wire.asked(server, retries=1).error(stream=stream)
         seen = [attempt.status for attempt in error.attempts]
-        assert (seen, len(server.requests)) == ([expected] * requests, requests), body
+        assert (seen, len(server.requests)) == ([expected] * requests, requests), f"{body}: {error}"
         assert f"HTTP {status}" in error.message
         assert all(attempt.error for attempt in error.attempts)
         assert "context window" not in error.hint

@@ -21,7 +21,12 @@ def _lasting(stream: TextIO | None) -> TextIO:
     if stream is None:
         # closed from the start; no other file may get its number, or what is printed would be written there
         return open(os.devnull, "w")  # noqa: PTH123 - for as long as the process lives
-    raw = io.BufferedWriter(_Lasting(stream.fileno(), "w", closefd=False))  # type: ignore[type-var]
+    try:
+        descriptor = stream.fileno()
+    except io.UnsupportedOperation:
+        # somebody's own, who called the command line as a function
+        return stream
+    raw = io.BufferedWriter(_Lasting(descriptor, "w", closefd=False))  # type: ignore[type-var]
     return io.TextIOWrapper(raw, encoding=stream.encoding, errors=stream.errors, line_buffering=stream.isatty() or stream is sys.stderr)
 
 

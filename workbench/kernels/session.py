@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+from workbench.cancellation import finish
 from workbench.errors import SandboxError
 from workbench.kernels import exchange, runtime
 from workbench.kernels.channel import FLOOD_BYTES, READY_SECONDS, Channel, Disconnected, KernelDied, OnQuestion
@@ -170,11 +171,14 @@ class KernelSession(Kernel):
         """Interrupt the action that runs now; its observation says so. Does nothing between actions."""
         self._cancelled.set()
 
+    async def _keep_origin(self) -> None:
+        self._origin = await asyncio.to_thread(Origin.keep, self.workspace, f"o-{secrets.token_hex(4)}")
+
     async def execute(self, code: str, *, timeout: float | None = None, on_output: Callable[[Output], None] | None = None) -> Observation:
         """Run ``code`` as one cell and return everything it showed."""
         channel = self._open
         if self._origin is None:
-            self._origin = await asyncio.to_thread(Origin.keep, self.workspace, f"o-{secrets.token_hex(4)}")
+            await finish(self._keep_origin())
         self._end_after("idle time", None)
         collector = Collector(on_output=on_output)
         started = time.monotonic()

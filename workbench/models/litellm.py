@@ -225,10 +225,25 @@ def _litellm() -> ModuleType:
     module = importlib.import_module("litellm")
     module.suppress_debug_info = True  # type: ignore[attr-defined]
     module.disable_aiohttp_transport = True  # type: ignore[attr-defined]  # some releases pass a broken off body on as a whole one
+    module.module_level_aclient = _ClientOfTheLoop()  # type: ignore[attr-defined]
     if "LITELLM_LOG" not in os.environ:
         for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # it logs what it raises, and we report what it raises
     return module
+
+
+class _ClientOfTheLoop:
+    """The HTTP client that some providers are asked with: one an event loop, where litellm has one for all.
+
+    A connection cannot outlive the event loop it was opened in. A client that still has such connections fails with
+    ``Event loop is closed`` in the next one.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        litellm = _litellm()
+        handlers = importlib.import_module("litellm.llms.custom_httpx.http_handler")
+        params = {"timeout": litellm.request_timeout, "client_alias": "module level aclient"}
+        return getattr(handlers.get_async_httpx_client("litellm_module_level_client", params), name)
 
 
 def _missing_settings(litellm: ModuleType, name: str) -> list[str]:

@@ -7,7 +7,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -191,7 +191,9 @@ class Store:
                     raise StoreError(f"cannot open the store {self.path}: {error}", hint=hint) from None
                 with connection:
                     # it is shown on standard output of notebooks and of python -c, where a question takes 2 seconds
-                    connection.execute("SET enable_progress_bar = false")
+                    with suppress(duckdb.InvalidInputException):
+                        # a notebook without ipywidgets has none, and refuses to turn it off
+                        connection.execute("SET enable_progress_bar = false")
                     yield connection
         except Timeout:
             raise StoreError(
