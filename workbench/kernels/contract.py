@@ -77,7 +77,7 @@ class Kernel(ABC):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # a second cancellation must not leave a kernel alive that nobody holds any more
+        # a second cancellation must not leave a kernel alive that nothing refers to any more
         await cancellation.finish(self.close())
 
     @property

@@ -72,6 +72,6 @@ def give(folders: list[Path], uid: int, gid: int | None = None) -> None:
         os.chown(folder, uid, group)
         for inner in trees.walk(folder):
             for entry in inner.entries:
-                # one that is gone by now needs no owner
+                # one that has vanished meanwhile needs no owner
                 with contextlib.suppress(FileNotFoundError):
                     os.chown(entry.name, uid, group, dir_fd=inner.handle, follow_symlinks=False)
