@@ -11,7 +11,7 @@ from workbench_grading.tree import printable
 
 
 def grade(submission: Path, hidden: Path, untouched: Path) -> dict:
-    """Return upstream's verdict, and the share of modules that lack no name which they had and have lost none."""
+    """Return upstream's verdict, and the share of modules whose names still resolve and whose definitions exist."""
     # the tests look at ../src/...: they must run in a folder right below the top
     report = unittest_.grade(submission, hidden, tests="tests.py", cwd="*/")
     try:
