@@ -78,7 +78,7 @@ TOGETHER = ("hunt", "memory", "datasets", "overwrite", "shadow", "forge", "daemo
 ALONE = ("link", "hardlink", "enormous", "malformed")
 """Tricks with the submission itself, which would undo each other."""
 OF_PROGRAMS = ("elsewhere", "sabotage")
-"""Tricks of a submitted program while it is graded."""
+"""Tricks that a submitted program plays while it is graded."""
 TRICKS = (*TOGETHER, *ALONE, *OF_PROGRAMS)
 
 
