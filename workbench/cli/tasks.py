@@ -98,7 +98,7 @@ def show(
         print_json({**told, "instruction": folder.instruction(chosen), "hash": folder.hash(), "changed": folder.changes()})
         return
     described = folder.task
-    # links are printed as they are, so that none says one thing and opens another
+    # links are printed with their address, so that their text cannot mislead
     output.print(Markdown(shown(folder.instruction(chosen)), hyperlinks=False))
     table = Table(show_header=False, title=line(described.id), title_justify="left")
     table.add_row("variant", line(", ".join(f"{axis}={value}" for axis, value in chosen.items()) or "-"))
