@@ -116,7 +116,7 @@ def _run(shell: Any, folder: Any, options: dict[str, Any]) -> RunResult:
     try:
         return background.wait(runner.execute(plan), calls)
     except Interrupted as interrupted:
-        # the cell fails, so that no queued cell runs; what the run came to is its output all the same
+        # the cell fails, so that no queued cell runs, but the run's result is still its output
         if interrupted.result is not None:
             shell.displayhook.update_user_ns(interrupted.result)
         raise
