@@ -149,7 +149,7 @@ class _Check:
         await self.hidden()
 
     def instructions(self) -> None:
-        """Each variant has an instruction, and each says what is to be handed in."""
+        """Each variant has an instruction, and each says what to submit."""
         declared = self.folder.task.submission
         assert declared is not None
         wanted = declared.path if declared.path is not None else "answer" if declared.kind in ("answer", "episode") else ""

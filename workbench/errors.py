@@ -79,7 +79,7 @@ class TaskError(WorkbenchError):
 
 
 class GraderError(WorkbenchError):
-    """The grader crashed, timed out, or answered nonsense; never counted as a zero."""
+    """The grader crashed, timed out, or returned an invalid result; never counted as a zero."""
 
     kind = "grader"
 

@@ -100,7 +100,7 @@ class ModelCalled(_OfAStep):
 
     event: Literal["model_called"] = "model_called"
     prompt: list[Message]
-    """The messages added since the call before; all of a run's prompts and replies in order are its conversation."""
+    """The messages added since the previous call; all of a run's prompts and replies in order are its conversation."""
     text: str
     reasoning: str = ""
     tool_calls: list[ToolCall] = Field(default_factory=list)

@@ -1,4 +1,4 @@
-"""A sandboxed kernel in your own hands: what an agent has, for a script or a notebook of yours."""
+"""A sandboxed kernel that you control yourself: what an agent has, for your own script or notebook."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def kernel(environment: str | Environment = "python-ds", **options: Unpack[Optio
     Raises
     ------
     WorkbenchError
-        If the arguments make no sense, or no kernel can be started.
+        If the arguments are invalid, or no kernel can be started.
 
     Examples
     --------

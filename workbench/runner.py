@@ -249,7 +249,7 @@ async def _broker(given: Plan, prepared: Prepared | None, kernel: KernelSession,
 
 
 def _attempts(given: Plan, prepared: Prepared, files: Path) -> Callable[[str], Awaitable[str | None]] | None:
-    """Return what judges the answers before the last, where a task takes several; it tells no more than that one is wrong."""
+    """Return a function that judges answers before the last, if several are allowed; it says only that one is wrong."""
     declared, left = given.task.submission, given.task.interaction.attempts - 1
     if declared is None or not left:
         return None

@@ -34,7 +34,7 @@ progress = Console(stderr=True, highlight=False, emoji=False)
 """Everything that is not the result goes to standard error."""
 
 output = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 160)
-"""The result; wide enough for a table where nobody's terminal says how wide."""
+"""The result; wide enough for a table if there is no terminal to give a width."""
 
 
 def block(untrusted: str, *, margin: int = 2) -> str:

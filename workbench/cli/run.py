@@ -51,7 +51,7 @@ def run(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run an agent at a task, grade what it hands in, and keep the record."""
+    """Run an agent on a task, grade its submission, and record everything."""
     from workbench import planning
 
     options: dict[str, Any] = {

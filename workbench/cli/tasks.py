@@ -88,7 +88,7 @@ def show(
     variant: Annotated[list[str] | None, typer.Option(metavar="AXIS=VALUE", help="The prompt variant.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a task: its instruction, what it hands in and how that is scored."""
+    """Show a task: its instruction, what to submit, and how that is scored."""
     from workbench.tasks import find
 
     folder = find(task)
@@ -157,7 +157,7 @@ def import_(
 def published(
     suite: Annotated[str, typer.Argument(help="Which published benchmark.")], store: StoreOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show the published figures of a benchmark with their sources, and your own runs of it beside them."""
+    """Show the published figures of a benchmark with their sources, next to your own runs."""
     from workbench.storage.store import Store
     from workbench.tasks import published as figures
     from workbench.tasks import suites

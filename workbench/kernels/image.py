@@ -90,7 +90,7 @@ class Image:
         given = protection()
         self._folder = runtime.folder(f"i-{secrets.token_hex(4)}")
         if os.geteuid() == 0:
-            # users that nobody has: they own no file and no process of this machine
+            # unused user ids: they own no file and no process on this machine
             self._first_uid = 0x40000000 + secrets.randbelow(2**13) * _USERS
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         log = self._folder / "log"
@@ -263,7 +263,7 @@ os.register_at_fork(after_in_child=_forked)
 
 
 def give_back(image: Image) -> None:
-    """Say that a kernel of ``image`` is gone; an image that nobody uses is kept while there are few."""
+    """Note that a kernel of ``image`` is gone; an unused image is kept while there are few."""
     with _guard:
         image.users -= 1
         if not image.shared:

@@ -122,7 +122,7 @@ def _namespaces() -> list[str]:
         "--new-session",
     ]
     if os.geteuid() == 0:
-        # root needs no user namespace to make the others, and keeps just what it takes to become nobody in particular
+        # root needs no user namespace to create the others, and keeps only the capabilities to change its user
         return [*arguments, "--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     # the capability applies only to the namespace, and is dropped once its counters are set
     return [*arguments, "--unshare-user", "--disable-userns", "--cap-add", "CAP_SYS_RESOURCE"]
@@ -162,7 +162,7 @@ def enclose(program: Path, arguments: Sequence[str], view: View, limits: Limits,
 
 
 def _bubblewrap(program: Path, arguments: Sequence[str], view: View, limits: Limits, scratch: Path, given: Protection) -> Enclosure:
-    # a user that nobody has: it owns no file and no process of this machine, and its process count is the run's own
+    # an unused user id: it owns no file and no process on this machine, and its process count is only the run's
     uid = 0x40000000 + secrets.randbelow(2**29) if os.geteuid() == 0 else None
     seen = sight(view, scratch, limits.scratch_bytes, os.geteuid() if uid is None else uid)
     writable = [*(mount.inside for mount in view.mounts if mount.writable), *map(str, view.devices), *WRITABLE]

@@ -165,7 +165,7 @@ class LiteLLMModel:
         except _AttemptFailedError as failed:
             trouble = failed.trouble
         except asyncio.CancelledError as cancelled:
-            # whoever ran out of patience is told what was tried
+            # if the caller stops waiting, it is told what was tried
             cancelled.attempts = attempts  # type: ignore[attr-defined]
             raise
         else:

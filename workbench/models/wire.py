@@ -1,4 +1,4 @@
-"""Our messages to the OpenAI wire, and its answers, whole or streamed, to our replies."""
+"""Converts our messages to OpenAI's protocol, and its answers, complete or streamed, to our replies."""
 
 from __future__ import annotations
 

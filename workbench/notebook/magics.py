@@ -123,7 +123,7 @@ def _run(shell: Any, folder: Any, options: dict[str, Any]) -> RunResult:
 
 
 def _or_usage(function: Any) -> Any:
-    """Return what ``function`` returns; what the user can mend is told without a traceback."""
+    """Return what ``function`` returns; errors that the user can fix are shown without a traceback."""
     try:
         return function()
     except UsageError as error:

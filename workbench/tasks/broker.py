@@ -143,7 +143,7 @@ class Broker:
         return f"__import__('workbench_tools').install({self.tools!r})"
 
     def described(self) -> str:
-        """Return what the agent is told of its functions."""
+        """Return what the agent is told about its functions."""
         budget = self._task.interaction.max_queries
         limit = f" You may call them {budget} times in all." if budget is not None else ""
         listed = "\n\n".join(f"{tool['name']}{tool['signature']}\n    " + tool["doc"].replace("\n", "\n    ") for tool in self.tools)

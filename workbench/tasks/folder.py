@@ -210,7 +210,7 @@ class TaskFolder:
 
 
 class Interactive(TaskFolder):
-    """A task that a person asks in a notebook: an instruction, an empty workspace, and nobody who grades it.
+    """A task from a user's notebook cell: an instruction and an empty workspace, without grading.
 
     Examples
     --------

@@ -196,7 +196,7 @@ def runs_apart(*, walled: bool) -> bool:
 
 
 async def measure(folder: TaskFolder, prepared: Prepared, environment: Environment, *, walled: bool = True) -> Prepared:
-    """Return ``prepared`` with what the untouched workspace scores, where the task wants that to be measured; once a machine.
+    """Return ``prepared`` with the scores of the untouched workspace, if the task wants those; once per machine.
 
     Raises
     ------

@@ -79,7 +79,7 @@ def private(descriptor: int, instead: int) -> int:
 
 
 def main() -> None:
-    """Say which tools there are, then answer until nobody asks any more."""
+    """List the tools, then answer until there are no more questions."""
     # what a tool prints or reads is not part of this exchange
     questions, channel = private(0, os.open(os.devnull, os.O_RDONLY)), private(1, 2)
     sys.dont_write_bytecode = True

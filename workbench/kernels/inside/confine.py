@@ -52,7 +52,7 @@ def hold_counters() -> None:
 
 
 def keep_capabilities(*kept: int, effective: bool = False) -> None:
-    """Give up every capability but ``kept``, of this process and, whatever it starts, of all programs too."""
+    """Drop every capability except ``kept``, for this process and for all programs that it will ever start."""
     for number in range(64):
         if libc.prctl(PR_CAPBSET_DROP, number, 0, 0, 0):
             break

@@ -72,7 +72,7 @@ def _speedup(submission: Path, starter: Path) -> "tuple[float, dict]":
     """
     starters, submitted = [], []
     for _ in range(ROUNDS):
-        # one that nobody can have prepared for
+        # unpredictable, so that no submission can prepare for it
         seed = secrets.randbelow(2**31)
         started = time.monotonic()
         took, wanted, why = _timed(starter, seed, 600)

@@ -1,4 +1,4 @@
-"""Upstream's unit tests of a refactored tree; and beside them, whether its modules still find what they ask of one another.
+"""Upstream's unit tests of a refactored tree, and whether its modules still find the names that they import.
 
 Upstream's tests look at named places only, so a refactoring that breaks the rest of the project can pass them.
 """
