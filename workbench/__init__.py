@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from workbench._version import __version__
 
-# type checkers know this name too; importing typing takes time in which the command line hears no Ctrl-C
+# type checkers know this name too; importing typing takes time, during which the command line ignores Ctrl-C
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The sync facade: one event loop on a thread of its own, so that a notebook stays responsive and Ctrl-C is heard."""
+"""The sync facade: one event loop on a thread of its own, so that a notebook and Ctrl-C stay responsive."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ T = TypeVar("T")
 
 _loop: asyncio.AbstractEventLoop | None = None
 _selectors: list[selectors.BaseSelector] = []
-"""One a loop."""
+"""One for each loop."""
 _guard = threading.Lock()
 
 _LAST_INTERRUPT = 3
-"""With this one the end of the work is not waited for any more."""
+"""From this interrupt on, the end of the work is not waited for."""
 _PATIENCE_SECONDS = 5.0
-"""How long the loop may take to hear of an interrupt, before it is given up: somebody's code blocks it."""
+"""How long the loop may take to notice an interrupt before it is abandoned, because some code blocks it."""
 
 
 def loop() -> asyncio.AbstractEventLoop:
@@ -48,14 +48,14 @@ def loop() -> asyncio.AbstractEventLoop:
 
 def _serve(served: asyncio.AbstractEventLoop) -> None:
     while True:
-        # asyncio lets these two out of the loop as well as to the one who waits for the task that raised them
+        # asyncio raises these two out of the loop, in addition to passing them to the waiter of the task
         with contextlib.suppress(KeyboardInterrupt, SystemExit):
             served.run_forever()
             return
 
 
 def _give_up(held_up: asyncio.AbstractEventLoop) -> None:
-    """Let the next work have another loop."""
+    """Abandon the loop, so that the next work gets another one."""
     global _loop
     with _guard:
         if _loop is held_up:
@@ -63,13 +63,13 @@ def _give_up(held_up: asyncio.AbstractEventLoop) -> None:
 
 
 def _forked() -> None:
-    """Begin anew in a fork of this process, which does not have the loop's thread."""
+    """Reset the state in a fork of this process, which does not have the loop's thread."""
     global _loop, _guard
     if _loop is not None:
-        # tasks that will never go on are no news here
+        # no warnings about tasks that will never continue
         _loop.set_exception_handler(lambda *_: None)
     for each in _selectors if hasattr(select, "epoll") else []:
-        # both processes have one and the same list of connections, from which this one would take out what it drops
+        # both processes share one epoll instance, from which this one would remove the connections that it drops
         with select.epoll() as own:
             os.dup2(own.fileno(), each.fileno(), inheritable=False)  # type: ignore[attr-defined]
     _selectors.clear()
@@ -80,35 +80,35 @@ os.register_at_fork(after_in_child=_forked)
 
 
 class Calls:
-    """Calls that background work wants made by the thread that waits for it, in order.
+    """Calls that background work wants to have made by the thread that waits for it, in order.
 
     A notebook shows output under the right cell only from the thread that runs the cell.
     """
 
     def __init__(self) -> None:
-        # put is safe in a signal handler, whatever it interrupts
+        # put is safe in a signal handler at any moment
         self._waiting: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
 
     def later(self, function: Callable[[Any], None]) -> Callable[[Any], None]:
-        """Return a function that has ``function``, which only listens, called with its argument by the waiting thread."""
+        """Return a function that has the waiting thread call the listener ``function`` with its argument."""
         listener = Listener(function)
         return lambda argument: self._waiting.put(lambda: listener(argument))
 
     def wake(self) -> None:
-        """Have the waiting thread look at the time."""
+        """Have the waiting thread check the time."""
         self._waiting.put(lambda: None)
 
     def end(self) -> None:
-        """Say that no more calls come."""
+        """Announce that there are no more calls."""
         self._waiting.put(None)
 
     def make(self, patience: Callable[[], float | None]) -> None:
-        """Make the calls until the end is said.
+        """Make the calls until the end is announced.
 
         Raises
         ------
         queue.Empty
-            If nothing comes for as many seconds as ``patience`` returns.
+            If there is no call for as many seconds as ``patience`` returns.
         """
         while (call := self._waiting.get(timeout=patience())) is not None:
             call()
@@ -117,14 +117,14 @@ class Calls:
 def wait(work: Coroutine[Any, Any, T], calls: Calls | None = None) -> T:
     """Run ``work`` on the background loop and return its result, making its ``calls`` meanwhile.
 
-    Ctrl-C cancels the work, once, and then waits for its end: a run that is interrupted still tidies up and keeps its
-    record. A second Ctrl-C changes nothing. The third is not waited for, nor is a loop that does not hear of the first
-    because somebody's code blocks it.
+    Ctrl-C cancels the work, once, and then waits for its end: an interrupted run still cleans up and keeps its record.
+    A second Ctrl-C has no effect. A third one stops waiting. Waiting also stops if the loop does not notice the first
+    one because some code blocks it.
 
     Raises
     ------
     Interrupted
-        After Ctrl-C, whatever the work came to; with its result, if it has one.
+        After Ctrl-C, however the work ended; with its result, if it has one.
 
     Examples
     --------
@@ -145,7 +145,7 @@ class _Waiting(Generic[T]):
         self._outcome: Future[T] = Future()
         self._interrupts, self._interrupted_at = 0, 0.0
         self._heard = False
-        """Whether the loop knows of the interrupt."""
+        """Whether the loop has noticed the interrupt."""
 
     def result(self) -> T:
         with self._signals():
@@ -169,7 +169,7 @@ class _Waiting(Generic[T]):
                 _give_up(self._loop)
                 raise Interrupted from None
             except KeyboardInterrupt:
-                # from a signal handler of somebody else's
+                # from a signal handler that is not ours
                 self._interrupt()
             except BaseException:
                 self._interrupt()
@@ -193,7 +193,7 @@ class _Waiting(Generic[T]):
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """Hear of Ctrl-C as a call, not as an exception that could be raised anywhere."""
+        """Handle Ctrl-C as a call, not as an exception that could be raised anywhere."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -216,7 +216,7 @@ class _Waiting(Generic[T]):
             raise Interrupted
 
     def _cancel(self) -> None:
-        # where the work is yet to begin, it is cancelled then
+        # if the work has not begun, it is cancelled when it does
         self._heard = True
         if self._task is not None:
             self._task.cancel()

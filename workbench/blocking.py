@@ -1,4 +1,4 @@
-"""Functions that block, called from an event loop such that a cancelled caller does not wait for them."""
+"""Blocking functions, called from an event loop without making a cancelled caller wait for them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class _Call:
-    """A call that is going on, with the programs it has started."""
+    """A call in progress, with the programs it has started."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -23,7 +23,7 @@ class _Call:
 
     @contextlib.contextmanager
     def holding(self, program: subprocess.Popen[str]) -> Iterator[None]:
-        """Kill ``program`` if the call is abandoned meanwhile, or was before."""
+        """Kill ``program`` if the call is or was abandoned."""
         with self._guard:
             self._programs.add(program)
             if self._abandoned:
@@ -47,8 +47,9 @@ _current: contextvars.ContextVar[_Call | None] = contextvars.ContextVar("_curren
 async def call(function: Callable[..., T], *arguments: Any) -> T:
     """Return what ``function`` returns, called in a thread of its own.
 
-    When the caller is cancelled, the call is abandoned: programs that it started by :func:`run` are killed, its result is
-    dropped, and its thread holds up neither the caller nor the end of the process, as one of ``asyncio.to_thread`` does.
+    When the caller is cancelled, the call is abandoned: programs that it started with :func:`run` are killed, its
+    result is ignored, and its thread, unlike one of ``asyncio.to_thread``, delays neither the caller nor the end of the
+    process.
 
     Examples
     --------
@@ -69,9 +70,9 @@ async def call(function: Callable[..., T], *arguments: Any) -> T:
         try:
             value = function(*arguments)
         except BaseException as raised:
-            # an exception of any kind is the caller's, also those that end threads and event loops
+            # exceptions of any kind go to the caller, even those that would end threads and event loops
             error = raised
-        # the loop of a caller who is gone may be closed
+        # if the caller is gone, its loop may be closed
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(tell, value, error)
 

@@ -87,10 +87,10 @@ def plan(
 
 
 def branch(run_id: str, at: int, **options: Unpack[Options]) -> RunResult:
-    """Make a new run that goes on from a step of a recorded one, grade it, and keep its record.
+    """Make a new run that continues a recorded one from one of its steps, grade it, and record it.
 
-    Up to that step the branch has the conversation of its parent. Workspace and kernel are made anew: the recorded
-    actions are run again, and where they show something else than they did, the record says so.
+    Up to that step the branch has the conversation of its parent. Workspace and kernel are new: the recorded actions
+    are run again, and the record says where their output differs.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def branch(run_id: str, at: int, **options: Unpack[Options]) -> RunResult:
     at : int
         The last step that is inherited; 0 for none, which makes a run from the beginning.
     model : str, Model or callable, optional
-        Who goes on; by default the parent's model.
+        The model that continues; by default the parent's.
     agent : str or Agent, optional
         By default the parent's. Another one can only begin at 0.
     sandbox : str, optional
@@ -107,7 +107,7 @@ def branch(run_id: str, at: int, **options: Unpack[Options]) -> RunResult:
     task : str or TaskFolder, optional
         The task's folder, where the registry does not know it.
     instruction : str
-        What the model is told besides, once.
+        An additional instruction for the model, given once.
     max_steps, max_tokens, timeout, budget_usd : optional
         As for :func:`workbench.run`; they apply to what the branch adds.
     base_url, judge, record, on_event, on_text, on_output : optional
@@ -123,7 +123,7 @@ def branch(run_id: str, at: int, **options: Unpack[Options]) -> RunResult:
     Raises
     ------
     WorkbenchError
-        If the arguments make no sense; nothing was started then.
+        If the arguments are invalid; nothing was started then.
     Interrupted
         As for :func:`workbench.run`.
 

@@ -1,4 +1,4 @@
-"""The cancellation of a task: told from an exception that only looks like one, and held off while something is tidied up."""
+"""The cancellation of a task: distinguished from exceptions that only look like it, and delayed during cleanup."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 class Cancellation:
-    """Notices whether the running task is cancelled from now on.
+    """Detects whether the running task has been cancelled since this was created.
 
-    A model, an agent or a listener may raise ``CancelledError`` or ``KeyboardInterrupt`` itself. That is a failure of its
-    own, and ends nothing else.
+    A model, an agent or a listener may raise ``CancelledError`` or ``KeyboardInterrupt`` itself. That is its own
+    failure, and ends nothing else.
 
     Examples
     --------
@@ -43,19 +43,19 @@ class Cancellation:
         return self._task.cancelling() > self._before
 
     def check(self) -> None:
-        """Raise ``CancelledError`` if the task was cancelled, in case somebody has caught the first one."""
+        """Raise ``CancelledError`` if the task was cancelled, in case other code has caught the first one."""
         if self.requested:
             raise asyncio.CancelledError
 
     def is_cause_of(self, error: BaseException) -> bool:
-        """Say whether ``error`` is the cancellation of the task, or Ctrl-C where that is raised in this very thread."""
+        """Say whether ``error`` is the cancellation of the task, or a Ctrl-C that was raised in this thread."""
         if isinstance(error, KeyboardInterrupt):
             return is_interrupt(error)
         return isinstance(error, asyncio.CancelledError) and self.requested
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Say whether ``error`` can be a real Ctrl-C: Python raises it in the main thread only, where nothing else handles it."""
+    """Say whether ``error`` can be a real Ctrl-C: Python raises it only in the main thread, if there is no handler."""
     if isinstance(error, Interrupted):
         return True
     raised_here = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -63,7 +63,7 @@ def is_interrupt(error: BaseException) -> bool:
 
 
 async def finish(work: Coroutine[Any, Any, T]) -> T:
-    """Return the result of ``work``, which goes on to its end even when the caller is cancelled; that is raised afterwards."""
+    """Return the result of ``work``, which runs to its end; if the caller is cancelled, that is raised afterwards."""
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():

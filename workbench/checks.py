@@ -149,7 +149,7 @@ class _Check:
         await self.hidden()
 
     def instructions(self) -> None:
-        """Each variant has an instruction, and each says what is to be handed in."""
+        """Each variant has an instruction, and each says what to submit."""
         declared = self.folder.task.submission
         assert declared is not None
         wanted = declared.path if declared.path is not None else "answer" if declared.kind in ("answer", "episode") else ""
@@ -229,7 +229,7 @@ class _Check:
             await asyncio.to_thread(runtime.remove, scratch)
 
     async def hidden(self) -> None:
-        """No hidden file is found by its content, in the agent's kernel nor where what it submits is run."""
+        """No hidden file is found by its content, neither in the agent's kernel nor where submitted code runs."""
         environment, prepared = await self.ready()
         shown = await asyncio.to_thread(_digests, prepared.workspace)
         hidden = await asyncio.to_thread(_digests, prepared.hidden)
@@ -252,7 +252,7 @@ class _Check:
             self.note_search("hidden from submissions", printed, wanted, marker, control)
 
     async def submitted(self, code: str, environment: Environment, prepared: Prepared) -> str:
-        """Run code as a grader of this task has submitted code run; return what it printed."""
+        """Run code in the way a grader of this task runs submitted code; return what it printed."""
         task = self.folder.task
         sandboxes = Sandboxes(environment, staging.limits_of(task, environment), task.environment.hide)
         try:
@@ -325,7 +325,7 @@ async def check_all(
             listener(found)
         return found
 
-    # unlike gather, a group that is cancelled waits until each run has kept its record
+    # unlike gather, a cancelled group waits until each run has been recorded
     async with asyncio.TaskGroup() as group:
         checking = [group.create_task(one(folder)) for folder in folders]
     return [each.result() for each in checking]
@@ -352,7 +352,7 @@ def _digests(root: Path) -> dict[str, Path]:
 
 
 def _data(root: Path) -> dict[str, Path]:
-    """Return the data files of a folder that a task hides; programs and licences may well be elsewhere too."""
+    """Return the data files of a folder that a task hides; programs and licences may exist elsewhere too."""
     return {digest: path for digest, path in _digests(root).items() if not path.suffix.startswith(".py") and path.stem.upper() != "LICENSE"}
 
 

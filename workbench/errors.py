@@ -67,7 +67,7 @@ class SandboxError(WorkbenchError):
 
 
 class HostError(WorkbenchError):
-    """The machine ran out of something that a run needs: room on a disk, memory, file descriptors, processes."""
+    """The machine ran out of something that a run needs: disk space, memory, file descriptors, processes."""
 
     kind = "sandbox"
 
@@ -79,7 +79,7 @@ class TaskError(WorkbenchError):
 
 
 class GraderError(WorkbenchError):
-    """The grader crashed, timed out, or answered nonsense; never counted as a zero."""
+    """The grader crashed, timed out, or returned an invalid result; never counted as a zero."""
 
     kind = "grader"
 
@@ -91,14 +91,15 @@ class StoreError(WorkbenchError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, or a notebook's stop button, ended what workbench was doing; what it came to is recorded.
+    """Ctrl-C, or a notebook's stop button, ended what workbench was doing; its outcome is recorded.
 
-    It is a ``KeyboardInterrupt``, so that it ends loops, queued cells and scripts as one.
+    It is a ``KeyboardInterrupt``, so it ends loops, queued cells and scripts as that would.
 
     Attributes
     ----------
     result : RunResult or None
-        What the run came to, usually with status ``interrupted``. None where no run had begun, or the end was not waited for.
+        The result of the run, usually with status ``interrupted``. None if no run had begun, or its end was not waited
+        for.
     """
 
     def __init__(self, result: Any = None) -> None:
@@ -109,7 +110,7 @@ class Interrupted(KeyboardInterrupt):
         return "interrupted" if self.result is None else f"interrupted: {self.result}"
 
     def _render_traceback_(self) -> list[str]:
-        """Return what a notebook shows of it; where in workbench it was raised tells nobody anything."""
+        """Return what a notebook displays; a traceback into workbench would not help anybody."""
         return [f"KeyboardInterrupt: {self}"]
 
 
@@ -127,8 +128,8 @@ class Failure(BaseModel):
 def classify(error: BaseException) -> Failure:
     """Return the record of ``error``.
 
-    What this machine ran out of is of kind ``sandbox``, whichever boundary it came through. Anything else that is not
-    ours is a bug in the agent loop.
+    A shortage on this machine is of kind ``sandbox``, wherever it was noticed. Any other exception that is not ours is
+    a bug in the agent loop.
 
     Examples
     --------
@@ -172,13 +173,13 @@ _SAYINGS = {
     "database or disk is full": _DISK,
     "out of memory": _MEMORY,
 }
-"""The same for errors that carry no number, by what they say."""
+"""The same for errors that have no error number, by their text."""
 _QUOTING = ("_duckdb", "duckdb", "pyarrow", "sqlite3", "subprocess")
-"""Packages whose errors say in words what the operating system reported."""
+"""Packages whose errors contain the operating system's message as text only."""
 
 
 def shortage(error: BaseException) -> str | None:
-    """Return what to do where this machine ran out of something, which ``error`` says or was caused by; else None.
+    """Return what to do if ``error`` says, or was caused by, a shortage on this machine; otherwise None.
 
     Examples
     --------
@@ -191,7 +192,7 @@ def shortage(error: BaseException) -> str | None:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield ``error``, what it groups, and what led to any of them, each once."""
+    """Yield ``error``, the errors that it groups, and the causes of all of them, each once."""
     waiting, seen = [error], set[int]()
     while waiting:
         each = waiting.pop(0)

@@ -100,7 +100,7 @@ class ModelCalled(_OfAStep):
 
     event: Literal["model_called"] = "model_called"
     prompt: list[Message]
-    """The messages added since the call before; all of a run's prompts and replies in order are its conversation."""
+    """The messages added since the previous call; all of a run's prompts and replies in order are its conversation."""
     text: str
     reasoning: str = ""
     tool_calls: list[ToolCall] = Field(default_factory=list)
@@ -133,7 +133,7 @@ class Observed(_OfAStep):
 
 
 class ToolCalled(_Event):
-    """A call of one of the task's functions, recorded when it has ended, whether or not anybody still waited for it."""
+    """A call of one of the task's functions, recorded when it has ended, even if its answer was no longer awaited."""
 
     event: Literal["tool_called"] = "tool_called"
     tool: str
@@ -141,7 +141,7 @@ class ToolCalled(_Event):
     kwargs: dict[str, Any]
     result: Any = None
     error: str | None = None
-    """What the agent's code was told where there is no result."""
+    """What the agent's code was told if there is no result."""
     seconds: float
 
 
@@ -224,11 +224,11 @@ class Scored(_Event):
 
 
 CHANGED = "changed"
-"""The kind of a notice that the task is not, or not certainly, the published one."""
+"""The kind of a notice that the task differs, or may differ, from the published one."""
 
 
 class Noticed(_Event):
-    """Something worth a line in the record: a wall that is missing, a limit that was hit, a task that was changed."""
+    """Something worth recording: a missing wall, a limit that was reached, a task that was changed."""
 
     event: Literal["noticed"] = "noticed"
     kind: str

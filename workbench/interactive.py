@@ -1,4 +1,4 @@
-"""A sandboxed kernel in your own hands: what an agent has, for a script or a notebook of yours."""
+"""A sandboxed kernel that you control yourself: what an agent has, for your own script or notebook."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class LiveKernel:
     def close(self) -> None:
         """Kill the kernel and all it started; a workspace that was made for it goes too. Safe to call twice."""
         if self._process != os.getpid():
-            # the end of a fork is none of its parent's kernels
+            # a fork must not end its parent's kernels
             return
         background.wait(self._session.close())
         if self._fresh:
@@ -156,7 +156,7 @@ def kernel(environment: str | Environment = "python-ds", **options: Unpack[Optio
     Raises
     ------
     WorkbenchError
-        If the arguments make no sense, or no kernel can be started.
+        If the arguments are invalid, or no kernel can be started.
 
     Examples
     --------
@@ -173,7 +173,7 @@ def kernel(environment: str | Environment = "python-ds", **options: Unpack[Optio
 
 
 def _whole(starting: Coroutine[Any, Any, LiveKernel]) -> LiveKernel:
-    """Return a kernel once it is started; one that was ready just when Ctrl-C was pressed is nobody's, and is closed."""
+    """Return a kernel once it has started; one that became ready just as Ctrl-C was pressed is closed."""
     try:
         return background.wait(starting)
     except Interrupted as interrupted:

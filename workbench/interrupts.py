@@ -1,4 +1,4 @@
-"""The interrupt of a program that has nothing to tidy up: it leaves at once. Imports next to nothing, so that it is there first."""
+"""Interrupting a program that has nothing to clean up: it exits at once. Imports very little, to be ready early."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ _answered = False
 
 
 def tell() -> None:
-    """Print the document of a command that was interrupted before it had one, where ``--json`` asks for it."""
+    """If ``--json`` was given, print the document of a command that was interrupted before it had printed one."""
     if "--json" in sys.argv and not _answered:
-        try:  # noqa: SIM105 - contextlib takes its time to import
+        try:  # noqa: SIM105 - contextlib is slow to import
             os.write(1, _DOCUMENT)
         except OSError:
             pass
 
 
 def leave(_number: int = 0, _frame: FrameType | None = None) -> None:
-    """Leave the process at once, as a signal handler: an exception could be raised within an import, and be lost there."""
+    """Exit the process at once, as a signal handler: an exception raised during an import could be lost there."""
     tell()
     os._exit(EXIT)
 
 
 def heed() -> None:
-    """Leave at Ctrl-C and SIGTERM from now on, except where the process was started to ignore them."""
+    """From now on exit at Ctrl-C and SIGTERM, unless the process was started to ignore them."""
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, leave)
 
 
 def answered() -> None:
-    """Say that the command prints its document, so that an interrupt must not print another."""
+    """Note that the command prints its document, so that an interrupt does not print another."""
     global _answered
     _answered = True
 
 
 def end_script() -> None:
-    """Have a script that an ``Interrupted`` ends exit with the code of one that Ctrl-C ends; Python gives subclasses another."""
+    """Give a script that ends with ``Interrupted`` the exit code of Ctrl-C; Python uses another for subclasses."""
     if not isinstance(sys.excepthook, _Hook):
         sys.excepthook = _Hook(sys.excepthook)
 
@@ -64,5 +64,5 @@ class _Hook:
 
 
 def is_raised(number: int) -> bool:
-    """Say whether a signal stops what this process does now, rather than being handled by code of somebody's own."""
+    """Say whether a signal interrupts this process, rather than being handled by the user's own code."""
     return signal.getsignal(number) in (signal.default_int_handler, leave)

@@ -1,4 +1,4 @@
-"""Functions of others that only listen: whatever they raise, what they listen to goes on."""
+"""Functions of others that only listen: whatever they raise, the work that they listen to continues."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Listener(Generic[T]):
-    """Calls a function until it fails; then warns, once, and calls it no more.
+    """Calls a function until it fails; then warns once, and does not call it again.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class Listener(Generic[T]):
         self._function: Callable[[T], object] | None = function
 
     def __call__(self, heard: T) -> None:
-        """Tell the function, unless it has failed before."""
+        """Call the function, unless it has failed before."""
         if self._function is None:
             return
         try:
@@ -36,6 +36,6 @@ class Listener(Generic[T]):
             if is_interrupt(error):
                 raise
             self._function = None
-            # where warnings are errors, this one must not end the run either
+            # if warnings are turned into errors, this one must not end the run either
             with contextlib.suppress(UserWarning):
                 warnings.warn(shown(f"a listener failed and hears no more: {classify(error).message}"), stacklevel=3)

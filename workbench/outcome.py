@@ -22,7 +22,7 @@ class Outcome:
 
     def __init__(self, given: Plan, run_id: str) -> None:
         self.given, self.run_id = given, run_id
-        # only the end of the work makes it another
+        # only reaching the end of the work changes this
         self.status: RunStatus = "error"
         self.limit: str | None = None
         self.error: Failure | None = None
@@ -44,7 +44,7 @@ class Outcome:
             self.scored = event
 
     def fail(self, error: BaseException) -> None:
-        """Note that ``error`` ended the run; one that failed for a reason of its own has no score."""
+        """Note that ``error`` ended the run; a run that failed for a reason that is not the agent's has no score."""
         self.status, self.error = "error", classify(error)
         self.limit = self.scored = None
 

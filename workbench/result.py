@@ -74,7 +74,7 @@ class RunResult(BaseModel):
 
     @property
     def judged(self) -> str:
-        """Who judged, and in how many replies; empty where nobody did."""
+        """The judge, and its number of replies; empty if there was none."""
         replies = len(self.judgements)
         return f"{self.judgements[0].judge}, {replies} repl{'ies' if replies > 1 else 'y'}" if replies else ""
 

@@ -37,7 +37,7 @@ from workbench.tasks.submission import Frozen
 
 
 def run(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
-    """Run an agent at a task, grade what it hands in, and keep the record.
+    """Run an agent on a task, grade its submission, and record everything.
 
     Parameters
     ----------
@@ -49,13 +49,13 @@ def run(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
     agent : str or Agent
         ``codeact`` or ``codeact-tool``.
     sandbox : str
-        ``local``; or ``none``, which has no walls and says so.
+        ``local``; or ``none``, which has no walls, and is recorded as such.
     variant : dict of str to str, optional
         The task's prompt variant.
     max_steps, max_tokens : int, optional
-        Most model replies; most input and output tokens together.
+        Maximum number of model replies; maximum number of input and output tokens together.
     timeout : float, optional
-        Seconds of work, grading apart.
+        Maximum seconds of work, without grading.
     budget_usd : float, optional
         US dollars.
     epoch : int
@@ -63,7 +63,7 @@ def run(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
     base_url : str, optional
         Of an OpenAI-compatible server.
     judge : str, Model or callable, optional
-        Who judges what no program can, where the task's grader asks; named as models are. By default ``WORKBENCH_JUDGE``.
+        The model that judges what no program can, if the task's grader asks. By default ``WORKBENCH_JUDGE``.
     record : path, optional
         Record the model's traffic in this cassette.
     store : path or Store, optional
@@ -79,7 +79,7 @@ def run(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
     Raises
     ------
     WorkbenchError
-        If the arguments make no sense; nothing was started then.
+        If the arguments are invalid; nothing was started then.
     Interrupted
         After Ctrl-C; the run is recorded, and its result is the exception's ``result``.
 
@@ -95,13 +95,13 @@ def run(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
 
 
 async def run_async(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
-    """Like :func:`run`, for use in an event loop of your own: there, a cancelled run is recorded and ``CancelledError`` raised again."""
+    """Like :func:`run`, for your own event loop: a cancelled run is recorded, and ``CancelledError`` is re-raised."""
     # a task's packages may have to be resolved first, which asks the package index
     return await execute_or_cancel(await blocking.call(functools.partial(planning.plan, task, **options)))
 
 
 async def execute_or_cancel(given: Plan) -> RunResult:
-    """Like :func:`execute`, but raises the ``CancelledError`` that a task of asyncio owes whoever cancels it."""
+    """Like :func:`execute`, but raises ``CancelledError`` if cancelled, as is expected of an asyncio task."""
     cancelled = Cancellation()
     result = await execute(given)
     cancelled.check()
@@ -111,19 +111,19 @@ async def execute_or_cancel(given: Plan) -> RunResult:
 async def execute(given: Plan) -> RunResult:
     """Make the run of a plan: kernel, stage, work, freeze, grade, commit.
 
-    Once it has begun, a run that is cancelled has a result like any other, for whoever cancelled it to use.
+    Once it has begun, a cancelled run has a result like any other, which the caller can use.
     """
     cancelled = Cancellation()
     started = time.monotonic()
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     outcome = Outcome(given, run_id)
-    # ends the records of processes that were killed
+    # completes the records of killed processes
     await asyncio.to_thread(_absorb, given.store)
     try:
-        # nothing is awaited between this and the first event, so that no cancellation leaves a journal of nothing
+        # nothing is awaited between this and the first event, so that a cancellation cannot leave an empty journal
         journal = given.store.journal(run_id)
     except HostError as error:
-        # nothing of the run could be kept, so nothing is started
+        # the run could not be recorded, so nothing is started
         outcome.fail(error)
         return outcome.public()
     folders: list[Path] = []
@@ -137,7 +137,7 @@ async def execute(given: Plan) -> RunResult:
 
     try:
         emit(_started(given), durable=True)
-        # raises what is wrong with what the event could not say
+        # raises the errors that made the event incomplete
         await asyncio.to_thread(given.folder.hash)
         given.folder.instruction(given.variant)
         if given.sandbox == "none":
@@ -180,14 +180,14 @@ async def execute(given: Plan) -> RunResult:
             await _grade(given, prepared, workspace, files / "submission", answer, broker, journal, emit)
         outcome.status = "completed" if outcome.limit is None else "limit"
     except BaseException as error:
-        # a bad run is data, not a crash, whatever ended it
+        # whatever ended it, a bad run is data, not a crash
         if cancelled.is_cause_of(error):
             outcome.interrupt()
         else:
             outcome.fail(error)
     outcome.seconds = time.monotonic() - started
     _commit(outcome, journal, emit)
-    # it is recorded now: a cancellation that comes only here changes nothing of it
+    # the run is recorded now: a cancellation from here on does not change it
     with contextlib.suppress(asyncio.CancelledError):
         await cancellation.finish(_tidy(given, folders))
     return outcome.public()
@@ -200,9 +200,9 @@ async def _tidy(given: Plan, folders: Sequence[Path]) -> None:
 
 
 def _commit(outcome: Outcome, journal: Journal, emit: Callable[..., None]) -> None:
-    """Write the last event; where that cannot be done, the store ends the record when it is next asked."""
+    """Write the last event; if that fails, the store completes the record at the next query."""
     if journal.failure is not None and outcome.status != "interrupted":
-        # an agent may have caught it
+        # an agent may have caught the cancellation
         outcome.fail(journal.failure)
     try:
         emit(outcome.finished(), durable=True)
@@ -215,7 +215,7 @@ def _commit(outcome: Outcome, journal: Journal, emit: Callable[..., None]) -> No
 
 
 def _absorb(store: Store) -> None:
-    """Take the journals into the store; one that is busy, or has no room, loses nothing: they are taken in later."""
+    """Import the journals into the store; if it is busy or has no space, nothing is lost: they are imported later."""
     with contextlib.suppress(StoreError, HostError):
         store.absorb()
 
@@ -249,7 +249,7 @@ async def _broker(given: Plan, prepared: Prepared | None, kernel: KernelSession,
 
 
 def _attempts(given: Plan, prepared: Prepared, files: Path) -> Callable[[str], Awaitable[str | None]] | None:
-    """Return what judges the answers before the last, where a task takes several; it tells no more than that one is wrong."""
+    """Return a function that judges answers before the last, if several are allowed; it says only that one is wrong."""
     declared, left = given.task.submission, given.task.interaction.attempts - 1
     if declared is None or not left:
         return None
@@ -353,7 +353,7 @@ def _handing_in(task: Task) -> str:
 
 
 def _readable(read: Callable[[], str]) -> str:
-    """Return what is read, or nothing: also a run whose task cannot be read has to be in the record."""
+    """Return what ``read`` returns, or nothing: a run whose task cannot be read must be recorded too."""
     try:
         return read()
     except WorkbenchError:

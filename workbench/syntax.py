@@ -12,7 +12,7 @@ _one_at_a_time = threading.Lock()
 
 
 def _forked() -> None:
-    """Begin anew in a fork of this process, which has none of the threads that could hold the lock."""
+    """Replace the lock in a fork of this process, which has none of the threads that could hold it."""
     global _one_at_a_time
     _one_at_a_time = threading.Lock()
 

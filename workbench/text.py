@@ -1,10 +1,10 @@
-r"""Text from models, kernels, tasks and files, made harmless to look at.
+r"""Text from models, kernels, tasks and files, made safe to display.
 
-A terminal obeys what is printed to it: an escape sequence moves the cursor, renames the window, writes the clipboard or
-makes a link that says one thing and opens another; a carriage return prints over what stood there; bidirectional marks
-show characters in another order than they have; tags and other invisible characters hide text. Two functions deal with
-that. :func:`shown` is for whatever is displayed, and makes all of it visible, as escapes. :func:`plain` is for what a
-kernel prints, whose colours are wanted by nobody, and takes terminal sequences out.
+A terminal obeys what is printed to it: an escape sequence moves the cursor, renames the window, writes to the clipboard
+or makes a link with a misleading text; a carriage return overwrites the line; bidirectional marks change the order in
+which characters are displayed; tags and other invisible characters hide text. Two functions handle that. :func:`shown`
+is for everything that is displayed, and makes all of these visible, as escapes. :func:`plain` is for a kernel's output,
+whose colours are not needed, and removes terminal sequences.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ _SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\
 
 _VARIATION = "\ufe00-\ufe0f\U000e0100-\U000e01ef"
 _JOINERS = "\u200c\u200d"
-# control characters, separators, surrogates, bidirectional marks, and what Unicode says may be left out when displayed
+# control characters, separators, surrogates, bidirectional marks, and what Unicode calls default ignorable
 _UNSEEN = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
     "\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff\U000e01f0-\U000e0fff"
 )
-# joiners are needed within scripts that have them and within emoji, one at a time; so is what chooses a form of a character
+# joiners are needed in some scripts and in emoji, one at a time; so are variation selectors
 _HIDING = re.compile(f"[{_UNSEEN}]|(?<![^\x00-\x7f{_JOINERS}{_UNSEEN}])[{_JOINERS}]|(?<=[{_VARIATION}])[{_VARIATION}]")
 
 
 def shown(text: str) -> str:
-    r"""Return ``text`` as it can be displayed: nothing in it acts on a terminal, is hidden, or changes the order of the rest.
+    r"""Return ``text`` in a safe form for display: nothing in it controls a terminal, is hidden, or reorders the rest.
 
-    Newlines and tabs stay, and a carriage return before a newline goes. Everything else of that kind becomes its escape.
-    Joiners and variation selectors stay where scripts and emoji need them. What was made visible stays as it is when it
-    is shown again.
+    Newlines and tabs are kept, and a carriage return before a newline is removed. All other such characters become
+    escapes. Joiners and variation selectors are kept where scripts and emoji need them. Applying this to its own result
+    changes nothing.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def shown(text: str) -> str:
 
 
 def line(text: str) -> str:
-    r"""Return ``text`` as one line of what is displayed: newlines and tabs become escapes too.
+    r"""Return ``text`` as :func:`shown`, but in one line: newlines and tabs become escapes too.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def plain(text: str) -> str:
-    r"""Return what a kernel printed without terminal sequences and control characters.
+    r"""Return a kernel's output without terminal sequences and control characters.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def plain(text: str) -> str:
 
 
 def storable(text: str) -> str:
-    r"""Return ``text`` with what UTF-8 cannot hold, half a surrogate pair, replaced.
+    r"""Return ``text`` with unpaired surrogates, which UTF-8 cannot encode, replaced.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Agents: how a model's replies become code actions, and what it is shown of what they did."""
+"""Agents: how a model's replies become code actions, and what it is shown of their outcome."""
 
 from __future__ import annotations
 

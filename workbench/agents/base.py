@@ -67,26 +67,27 @@ class Spent:
 
 @dataclass
 class World:
-    """All an agent can do. Whatever goes through it is recorded, and held to the limits.
+    """Everything an agent can do. All of it is recorded, and counts against the limits.
 
     Attributes
     ----------
     instruction : str
         The task in words.
     submission : str
-        What is to be handed in, in one sentence.
+        What to submit, in one sentence.
     packages : str
         The environment's name and packages, in one line.
     emit : callable
         Takes an event; with ``durable=True`` returns only when it is on disk.
     try_answer : callable or None
-        Where a task takes several attempts: takes an answer, and returns what to tell the model, or None if it stands.
+        For a task that allows several attempts: takes an answer, and returns what to tell the model, or None if the
+        answer is final.
     on_text : callable or None
-        Where a person watches, the model's text is streamed to it.
+        If a person is watching, receives the model's text as it is streamed.
     on_output : callable or None
         Likewise for the outputs of the kernel.
     cancelled : Cancellation or None
-        Of the run, which ends with it even where an agent catches every exception.
+        The run's cancellation, which ends the run even if an agent catches every exception.
     """
 
     instruction: str

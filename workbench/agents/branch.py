@@ -33,7 +33,7 @@ class Origin:
     environment_hash : str or None
         Which build of the environment they were made in.
     instruction : str
-        What the branch is told besides, at the end of the first message of its own; empty for nothing.
+        An additional instruction for the branch, at the end of its first new message; may be empty.
     calls : dict of int to ModelCalled
         Replies by step.
     taken, observed : dict of (int, int) to ActionTaken and Observed

@@ -1,1 +1,1 @@
-"""Measurements beside a baseline, as ratios of one run: never seconds that hold for one machine only."""
+"""Measurements compared with a baseline, as ratios from one run, since seconds are valid for one machine only."""

@@ -1,4 +1,4 @@
-"""Kernels beside a stock ipykernel: to the first reply, a round trip, memory, branches."""
+"""Kernels compared with a stock ipykernel: time to the first reply, a round trip, memory, branches."""
 
 from __future__ import annotations
 

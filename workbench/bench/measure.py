@@ -1,4 +1,4 @@
-"""What a benchmark found: repeated measurements of ours and of a baseline, and their ratio."""
+"""The results of a benchmark: repeated measurements of workbench and of a baseline, and their ratio."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 
 class Comparison(BaseModel):
-    """One figure of ours beside the baseline's, measured in turns in the same run.
+    """One of our figures and the baseline's, measured in turns in the same run.
 
     Attributes
     ----------

@@ -7,7 +7,7 @@ from workbench import interrupts
 
 def main() -> None:
     """Run the command ``workbench`` and exit with 0, 1, 2 or 130, as docs/cli.md says."""
-    # first: what comes next takes a second, in which Ctrl-C may be pressed
+    # first of all: the following imports take a second, during which Ctrl-C may be pressed
     interrupts.heed()
 
     import sys

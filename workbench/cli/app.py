@@ -14,7 +14,7 @@ from workbench.errors import Interrupted
 
 class _Commands(typer.core.TyperGroup):
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; where it is interrupted and has no result to show, say so."""
+        """Run the command; if it is interrupted and has no result to show, say so."""
         try:
             return super().invoke(ctx)
         except Interrupted:

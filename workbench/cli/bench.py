@@ -1,4 +1,4 @@
-"""``workbench bench``: measurements beside a baseline, in the same run."""
+"""``workbench bench``: measurements compared with a baseline, in the same run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BEGIN, _END = "<!-- measured -->", "<!-- /measured -->"
 
 @app.callback()
 def group() -> None:
-    """Measure workbench beside a baseline."""
+    """Measure workbench and compare it with a baseline."""
 
 
 @app.command()
@@ -28,7 +28,7 @@ def kernels(
     write: Annotated[Path | None, typer.Option(help="Put the table into this Markdown file, between its two marks.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Kernels beside a stock ipykernel: starts, round trips, memory, branches."""
+    """Compare kernels with a stock ipykernel: starts, round trips, memory, branches."""
     from workbench import background
     from workbench.bench import kernels, measure
 

@@ -1,4 +1,4 @@
-"""``workbench runs branch``: a new run that goes on from a step of a recorded one."""
+"""``workbench runs branch``: a new run that continues a recorded one from one of its steps."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def branch(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a new run that goes on from a step of a recorded one. Limits apply to what it adds."""
+    """Make a new run that continues a recorded one from one of its steps. Limits apply to what it adds."""
     from workbench import branches
 
     options: dict[str, Any] = {

@@ -14,7 +14,7 @@ from workbench.cli.run import JsonOption, StoreOption
 
 
 def doctor(store: StoreOption = None, as_json: JsonOption = False) -> None:
-    """Say what protection this machine gives, trying the walls from inside; exit with 1 where there is none."""
+    """Show what protection this machine provides, testing the walls from inside; exit with 1 if there is none."""
     from workbench import background, paths
     from workbench._version import __version__
     from workbench.errors import SandboxError

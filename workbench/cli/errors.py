@@ -1,4 +1,4 @@
-"""What the command line prints: results, progress and errors, of which none can act on the terminal."""
+"""What the command line prints: results, progress and errors, none of which can control the terminal."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from workbench.errors import WorkbenchError, classify
 
 
 class Console(rich.console.Console):
-    """A console on which what a model, a task or a file wrote is only looked at, whichever command prints it."""
+    """A console on which text from a model, a task or a file is only displayed, whichever command prints it."""
 
     def render(self, renderable: rich.console.RenderableType, options: rich.console.ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Yield the pieces of what is printed, made harmless; the console's own colours come later."""
+        """Yield the segments that are printed, made safe; the console's own colours are added later."""
         for piece in super().render(renderable, options):
-            # a link says one thing and opens another
+            # the text of a link can differ from where it leads
             style = piece.style.update_link(None) if piece.style is not None and piece.style.link else piece.style
             yield piece if piece.control else Segment(text.shown(piece.text), style)
 
@@ -34,13 +34,13 @@ progress = Console(stderr=True, highlight=False, emoji=False)
 """Everything that is not the result goes to standard error."""
 
 output = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 160)
-"""The result; wide enough for a table where nobody's terminal says how wide."""
+"""The result; wide enough for a table if there is no terminal to give a width."""
 
 
 def block(untrusted: str, *, margin: int = 2) -> str:
-    r"""Return text that somebody else wrote for a console to print in as many lines as it has.
+    r"""Return untrusted text such that a console can print it, with all its lines.
 
-    Lines after the first are indented by ``margin``, so that none looks like one of ours.
+    Lines after the first are indented by ``margin``, so that none of them looks like one of ours.
 
     Examples
     --------
@@ -52,7 +52,7 @@ def block(untrusted: str, *, margin: int = 2) -> str:
 
 
 def line(untrusted: str) -> str:
-    r"""Return text that somebody else wrote for a console to print in one line.
+    r"""Return untrusted text such that a console can print it in one line.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def line(untrusted: str) -> str:
 
 
 def guard() -> None:
-    """Let warnings and tracebacks, whose text may be anybody's, go through the console too."""
+    """Send warnings and tracebacks, whose text is untrusted, through the console too."""
     warnings.showwarning = _warn
     sys.excepthook = _crash
 

@@ -51,7 +51,7 @@ def run(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run an agent at a task, grade what it hands in, and keep the record."""
+    """Run an agent on a task, grade its submission, and record everything."""
     from workbench import planning
 
     options: dict[str, Any] = {
@@ -74,7 +74,7 @@ def run(
 
 
 def finish(plan: Callable[[], Plan], *, as_json: bool) -> NoReturn:
-    """Make the run that ``plan`` plans, print its result and leave with its exit code."""
+    """Make the run that ``plan`` plans, print its result and exit with its exit code."""
     try:
         result = execute(plan)
         code = FAILED if result.status == "error" else 0
@@ -90,7 +90,7 @@ def finish(plan: Callable[[], Plan], *, as_json: bool) -> NoReturn:
 
 
 def execute(plan: Callable[[], Plan]) -> RunResult:
-    """Make the run that ``plan`` plans; Ctrl-C is heard in the planning too."""
+    """Make the run that ``plan`` plans; Ctrl-C is handled during planning too."""
     from workbench import background, blocking, runner
 
     return background.wait(runner.execute(background.wait(blocking.call(plan))))

@@ -1,4 +1,4 @@
-"""Standard output and standard error: whoever reads them may stop at any time, which is no reason for a command to fail."""
+"""Standard output and standard error: a command does not fail because nobody reads them any more."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import sys
 from typing import TextIO
 
 _GONE = (errno.EPIPE, errno.ECONNRESET, errno.EIO)
-"""What is said of a pipe, a socket and a terminal that nobody reads any more."""
+"""The errors of a pipe, a socket and a terminal that nobody reads any more."""
 
 
 def make_lasting() -> None:
-    """Let writing succeed from now on where a stream is closed, or will be."""
+    """From now on, let writing to a stream succeed even if it is or will be closed."""
     sys.stdout, sys.stderr = _lasting(sys.stdout), _lasting(sys.stderr)
 
 
 def _lasting(stream: TextIO | None) -> TextIO:
     if stream is None:
-        # closed from the start; no other file may get its number, or what is printed would be written there
+        # closed from the start; no other file may get its number, or printed text would be written to that file
         return open(os.devnull, "w")  # noqa: PTH123 - for as long as the process lives
     try:
         descriptor = stream.fileno()

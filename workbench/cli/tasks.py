@@ -88,7 +88,7 @@ def show(
     variant: Annotated[list[str] | None, typer.Option(metavar="AXIS=VALUE", help="The prompt variant.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a task: its instruction, what it hands in and how that is scored."""
+    """Show a task: its instruction, what to submit, and how that is scored."""
     from workbench.tasks import find
 
     folder = find(task)
@@ -98,7 +98,7 @@ def show(
         print_json({**told, "instruction": folder.instruction(chosen), "hash": folder.hash(), "changed": folder.changes()})
         return
     described = folder.task
-    # links are printed as they are, so that none says one thing and opens another
+    # links are printed with their address, so that their text cannot mislead
     output.print(Markdown(shown(folder.instruction(chosen)), hyperlinks=False))
     table = Table(show_header=False, title=line(described.id), title_justify="left")
     table.add_row("variant", line(", ".join(f"{axis}={value}" for axis, value in chosen.items()) or "-"))
@@ -157,7 +157,7 @@ def import_(
 def published(
     suite: Annotated[str, typer.Argument(help="Which published benchmark.")], store: StoreOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show the published figures of a benchmark with their sources, and your own runs of it beside them."""
+    """Show the published figures of a benchmark with their sources, next to your own runs."""
     from workbench.storage.store import Store
     from workbench.tasks import published as figures
     from workbench.tasks import suites

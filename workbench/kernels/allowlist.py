@@ -119,7 +119,7 @@ def _destination(address: Address) -> Address:
 
 
 def never(address: Address) -> bool:
-    """Say whether nobody can allow ``address``: it is a metadata service, a broadcast, or no address of one host."""
+    """Say whether ``address`` can never be allowed: a metadata service, a broadcast, or not the address of one host."""
     end = _destination(address)
     return end.is_multicast or end == ipaddress.IPv4Address("255.255.255.255") or any(end in network for network in _NEVER)
 
@@ -163,7 +163,7 @@ class Rule:
         Raises
         ------
         UsageError
-            If it is none, or opens what cannot be opened.
+            If it is not a valid entry, or would allow what can never be allowed.
         """
         if not isinstance(entry, str):
             raise UsageError(f"network: {entry!r} is no text", hint='write hosts such as "pypi.org"')

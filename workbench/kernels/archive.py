@@ -18,13 +18,13 @@ _SMALLEST = 4096
 """What even an empty file takes on disk."""
 _CHUNK = 2**20
 _LONGEST = 4096
-"""Bytes of a path with its end, as Linux counts them."""
+"""Bytes of a path including the terminating null byte, as Linux counts them."""
 
 
 def pack(folder: Path, into: IO[bytes]) -> None:
-    """Write everything in ``folder`` to ``into``; links stay links, pipes and devices are left out.
+    """Write everything in ``folder`` to ``into``; links are kept as links, pipes and devices are left out.
 
-    What vanishes meanwhile is left out too, and what lies so deep that its path is longer than the system takes.
+    Entries that vanish meanwhile, or whose path is longer than the system accepts, are left out too.
     """
 
     def member(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
@@ -43,26 +43,26 @@ def pack(folder: Path, into: IO[bytes]) -> None:
 
 
 def _fits(path: Path) -> bool:
-    """Say whether the system takes a path of this length."""
+    """Say whether the system accepts a path of this length."""
     return len(os.fsencode(path)) < _LONGEST
 
 
 def unpack(archive: IO[bytes], folder: Path, *, most: int) -> None:
     """Replace what is in ``folder`` by what is in ``archive``, which a sandbox wrote and may be hostile.
 
-    Only files and folders are taken, and links that stay below ``folder``; modes are plain. What lies so deep that its
-    path is longer than the system takes is left out. Nothing is written outside ``folder``, and nothing in it changes
-    unless all else could be taken.
+    Only files, folders and links that stay below ``folder`` are extracted, with plain modes. Entries whose path is
+    longer than the system accepts are left out. Nothing is written outside ``folder``, and nothing in it changes unless
+    everything else could be extracted.
 
     Parameters
     ----------
     most : int
-        Bytes that it may hold altogether; a small file counts for a block of the disk.
+        Maximum total size in bytes; a small file counts as a whole disk block.
 
     Raises
     ------
     SandboxError
-        If it holds more, is no tar file, or has a name that leads elsewhere.
+        If it is larger, is not a tar file, or has a name that leads outside.
     """
     fresh = Path(tempfile.mkdtemp(prefix=".collected-", dir=folder.parent))
     try:
@@ -107,7 +107,7 @@ def _parts(name: str) -> tuple[str, ...]:
 
 
 def _make(folder: Path) -> None:
-    """Make a folder and those above it, however many they are."""
+    """Make a folder and all its parents, however many they are."""
     missing = []
     while not folder.is_dir():
         missing.append(folder)

@@ -16,7 +16,7 @@ from workbench.errors import SandboxError
 from workbench.kernels.limits import Limits
 
 OWNED = ".owned"
-"""Ends the names of groups that are swept: as long as their owner lives it holds a lock on the group's first folder."""
+"""The suffix of groups that can be swept: while their owner lives, it holds a lock on the group's first folder."""
 
 _DYING_SECONDS = 2.0
 _PERIOD = 100_000
@@ -46,7 +46,7 @@ class Cgroup:
     version: int = 2
     holds: set[str] = field(default_factory=set)
     _lock: int | None = None
-    """A descriptor of the first folder, with a lock that ends with this process, in whatever way it ends."""
+    """A descriptor of the first folder, with a lock that is released when this process ends for any reason."""
 
     @classmethod
     def create(cls, name: str, limits: Limits, *, mounts: str | None = None, own: str | None = None) -> Cgroup | None:
@@ -103,7 +103,7 @@ class Cgroup:
             except OSError:
                 return False
             if not self.folders and not self._hold(folder):
-                # a sweep came in between and took it for abandoned
+                # a sweep in between took it for abandoned
                 return self._make(folder, settings)
             self.folders.append(folder)
         for file, value in settings.items():
@@ -133,9 +133,9 @@ class Cgroup:
 
     @staticmethod
     def sweep(prefix: str) -> None:
-        """Remove this user's groups whose owner is dead and whose names begin with ``prefix``; kill what is left in them.
+        """Remove this user's groups whose owner is dead and whose name starts with ``prefix``; kill what is left.
 
-        That nobody holds the lock of a group proves that its owner is dead, whatever folders and processes can be seen from here.
+        If nobody holds the lock of a group, its owner is dead, whatever folders and processes are visible from here.
         """
         points, paths = _hierarchies(None, None)
 
@@ -144,7 +144,7 @@ class Cgroup:
             parents = {own, own.parent} if own != points[controller] else {own}
             return [folder for parent in parents for folder in parent.glob(pattern)]
 
-        # only the folder that is made first and removed last has the lock; one of another controller proves nothing
+        # only the folder that is made first and removed last has the lock; those of other controllers prove nothing
         first = "memory" if "memory" in points else "unified"
         for folder in found(first, f"{prefix}*{OWNED}") if first in points else []:
             with contextlib.suppress(OSError):
@@ -191,7 +191,7 @@ class Cgroup:
         return False
 
     def cpu_seconds(self) -> float | None:
-        """Return the processor time of all that ever ran in this group, however it ended; None where the machine does not count it."""
+        """Return the processor time of everything that ever ran in this group; None if it is not counted here."""
         with contextlib.suppress(OSError):
             if self.version == 2:
                 usage = dict(line.split() for line in (self.folders[0] / "cpu.stat").read_text().splitlines())
@@ -243,7 +243,7 @@ class Cgroup:
 
     def remove(self) -> None:
         """Remove the group; its processes must be gone."""
-        # the one with the lock last: as long as any is left, it says whether there is an owner
+        # the one with the lock last: as long as any folder is left, it shows whether there is an owner
         for folder in reversed(self.folders):
             with contextlib.suppress(OSError):
                 folder.rmdir()

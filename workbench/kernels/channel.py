@@ -209,7 +209,7 @@ class Channel:
         self._manager.session.key = key.encode()
 
     async def answer_with(self, on_question: OnQuestion) -> None:
-        """Answer what the kernel asks with ``input`` from now on; otherwise that is an error in the cell.
+        """Answer the kernel's calls of ``input`` from now on; without this they are errors in the cell.
 
         Raises
         ------
@@ -220,7 +220,7 @@ class Channel:
         await self.connect()
 
     async def _answer_questions(self, on_question: OnQuestion) -> None:
-        """Answer one question after the other, also those of threads whose cell is over, until the kernel hangs up."""
+        """Answer one question after the other, even from threads whose cell is over, until the kernel disconnects."""
         with contextlib.suppress(KernelDied, Disconnected):
             while True:
                 message = await self._message("stdin")

@@ -36,7 +36,7 @@ class WallCheck(BaseModel):
 
 
 async def check(environment: Environment) -> WallCheck:
-    """Start a kernel, as a run would, and let it try to get out.
+    """Start a kernel as a run would, and let it try to escape.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The contract of a sandboxed kernel, the same for every backend; ``tests/kernels/test_conformance.py`` holds each one to it."""
+"""The contract of a sandboxed kernel, the same for every backend; ``tests/kernels/test_conformance.py`` checks it."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Kernel(ABC):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # a second cancellation must not leave a kernel alive that nobody holds any more
+        # a second cancellation must not leave a kernel alive that nothing refers to any more
         await cancellation.finish(self.close())
 
     @property
@@ -155,7 +155,7 @@ class Kernel(ABC):
         Raises
         ------
         UsageError
-            If there is none, it is no regular file, or it is too large.
+            If it does not exist, is not a regular file, or is too large.
         """
 
     @abstractmethod
@@ -190,7 +190,7 @@ class Kernel(ABC):
         Raises
         ------
         UsageError
-            If there is none of that name, or no format holds it.
+            If there is no such variable, or no format can represent it.
         SandboxError
             If what the kernel sends is not what its format says.
         """

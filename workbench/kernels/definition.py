@@ -76,7 +76,7 @@ class Definition(BaseModel):
     packages: Annotated[list[Package], AfterValidator(_with_plumbing)]
     """What the lock was resolved from."""
     system: list[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+.-]+$")]] = Field(default_factory=list)
-    """Debian packages beside Python's own."""
+    """Debian packages, in addition to the Python packages."""
     preload: list[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]] = Field(default_factory=list)
     """Modules that are imported before a kernel is asked for."""
     limits: Annotated[Limits, BeforeValidator(_limits)] = Field(default_factory=Limits)

@@ -1,4 +1,4 @@
-"""What is said to the E2B service beside kernels: who owns a sandbox, which of them nobody owns any more, what its errors mean."""
+"""Requests to the E2B service other than kernels: who owns a sandbox, which have lost their owner, what errors mean."""
 
 from __future__ import annotations
 

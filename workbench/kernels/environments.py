@@ -90,7 +90,7 @@ def find(name: str) -> Environment:
     Raises
     ------
     UsageError
-        If there is none of that name, its file is malformed, its lock is out of date, or it does not take this Python.
+        If it does not exist, its file is malformed, its lock is out of date, or it does not support this Python.
 
     Examples
     --------
@@ -183,7 +183,7 @@ def extend(environment: Environment, packages: Sequence[str]) -> Environment:
 
 
 def lock(name: str, *, upgrade: bool = False) -> Path:
-    """Resolve the lock of the environment ``name`` anew from its packages, for every platform, and return its path.
+    """Resolve the lock of the environment ``name`` again from its packages, for every platform, and return its path.
 
     Parameters
     ----------
@@ -239,7 +239,7 @@ def describe(environment: Environment) -> str:
 
 
 def build(environment: Environment) -> Environment:
-    """Build ``environment`` unless it is there; safe to call from several processes at once.
+    """Build ``environment`` unless it exists; safe to call from several processes at once.
 
     Bytecode is compiled now, because a sandbox mounts the environment read-only and would compile at every start.
 

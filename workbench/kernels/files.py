@@ -17,7 +17,7 @@ from workbench.errors import UsageError
 MOST = 64 * 2**20
 """Bytes of a file that are read where nothing else is said."""
 
-# a pipe that nobody writes would block for ever if opened without O_NONBLOCK
+# opening a pipe without a writer would block forever without O_NONBLOCK
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 Kind = Literal["file", "folder", "link", "other"]
@@ -115,7 +115,7 @@ def get(workspace: Path, path: str, *, most: int = MOST) -> bytes:
     Raises
     ------
     UsageError
-        If there is none, it is no regular file, or it has more than ``most`` bytes.
+        If it does not exist, is not a regular file, or has more than ``most`` bytes.
     """
     *above, name = parts(path) or (".",)
     try:

@@ -94,7 +94,7 @@ class ForkedProcess(SandboxedProcess):
             wire.send(go=True)
             report, pid, _ = await self._first(wire, "walls")
         except BaseException:
-            # the keeper ends when nobody is at the other end
+            # the keeper ends when the other end of its connection is closed
             wire.close()
             raise
         self._born(report, pid)

@@ -90,7 +90,7 @@ class Image:
         given = protection()
         self._folder = runtime.folder(f"i-{secrets.token_hex(4)}")
         if os.geteuid() == 0:
-            # users that nobody has: they own no file and no process of this machine
+            # unused user ids: they own no file and no process on this machine
             self._first_uid = 0x40000000 + secrets.randbelow(2**13) * _USERS
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         log = self._folder / "log"
@@ -139,7 +139,7 @@ class Image:
         ]
 
     def disown(self) -> None:
-        """Leave it to the process that started it, of which this one is a fork; it ends when that one does."""
+        """Leave the image to the parent that started it, of which this process is a fork; it ends with the parent."""
         if self._requests is not None:
             self._requests.close()
         self._process = self._folder = None
@@ -223,7 +223,7 @@ def _borrow(environment: Environment, mounts: tuple[Mount, ...], devices: tuple[
 
 @contextlib.asynccontextmanager
 async def lent(environment: Environment, mounts: Sequence[Mount] = (), devices: Sequence[Path] = ()) -> AsyncIterator[Image]:
-    """Borrow an image for the start of a kernel, which gives it back when it ends; one that does not start cannot.
+    """Borrow an image for starting a kernel, which returns it when it ends; if the start fails, it is returned here.
 
     Raises
     ------
@@ -234,7 +234,7 @@ async def lent(environment: Environment, mounts: Sequence[Mount] = (), devices: 
     try:
         image = await asyncio.shield(borrowing)
     except asyncio.CancelledError:
-        # it is started all the same
+        # the image is started nevertheless
         borrowing.add_done_callback(_give_back_unused)
         raise
     try:
@@ -250,7 +250,7 @@ def _give_back_unused(borrowed: asyncio.Future[Image]) -> None:
 
 
 def _forked() -> None:
-    """Begin anew in a fork of this process; its images are not this one's."""
+    """Reset the state in a fork of this process, which does not own its parent's images."""
     global _guard
     _guard = threading.Lock()
     _images.clear()
@@ -263,7 +263,7 @@ os.register_at_fork(after_in_child=_forked)
 
 
 def give_back(image: Image) -> None:
-    """Say that a kernel of ``image`` is gone; an image that nobody uses is kept while there are few."""
+    """Note that a kernel of ``image`` is gone; an unused image is kept while there are few."""
     with _guard:
         image.users -= 1
         if not image.shared:

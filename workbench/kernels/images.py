@@ -182,7 +182,7 @@ def _prepare(environment: Environment, context: Path, architecture: str) -> None
 
 
 def _everybodys(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Give a file to root, for everybody to read."""
+    """Make root the owner of a file, and the file readable for everybody."""
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644

@@ -28,7 +28,7 @@ def lend(folder: Path, uid: int, note: Path) -> None:
     Parameters
     ----------
     note : Path
-        The file where the former owner is noted; one that is there already is kept.
+        The file in which the previous owner is recorded; an existing one is kept.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def lend(folder: Path, uid: int, note: Path) -> None:
 
 
 def give_back(note: Path) -> None:
-    """Give what a note tells of to the owner it had, as far as it is there; no kernel may work in it any more."""
+    """Restore the recorded owner of a folder and its content, as far as it exists; no kernel may be working in it."""
     with contextlib.suppress(OSError):
         lent = json.loads(note.read_text())
         give([Path(lent["folder"])], lent["uid"], lent["gid"])
@@ -72,6 +72,6 @@ def give(folders: list[Path], uid: int, gid: int | None = None) -> None:
         os.chown(folder, uid, group)
         for inner in trees.walk(folder):
             for entry in inner.entries:
-                # one that is gone by now needs no owner
+                # one that has vanished meanwhile needs no owner
                 with contextlib.suppress(FileNotFoundError):
                     os.chown(entry.name, uid, group, dir_fd=inner.handle, follow_symlinks=False)

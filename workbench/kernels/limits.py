@@ -62,7 +62,7 @@ class Limits:
     Raises
     ------
     UsageError
-        If a limit is no number above 0, or nobody can have that much.
+        If a limit is not a number above 0, or is impossibly large.
     """
 
     memory: int = 2 * 2**30

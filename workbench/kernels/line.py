@@ -75,7 +75,7 @@ class Line:
         self._reading: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Connect as soon as the socket is there; wait for ever if need be.
+        """Connect as soon as the socket exists; wait forever if necessary.
 
         Raises
         ------

@@ -17,7 +17,7 @@ _TAKEN = (*IN_MEMORY, "/dev", "/proc", "/sys", WORKSPACE, APP, RUNS, BRANCHES, C
 
 @dataclass(frozen=True)
 class Grant:
-    """A file or folder of this machine that the agent is lent beside its workspace.
+    """A file or folder of this machine that the agent may use in addition to its workspace.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class Policy:
-    """What an agent's kernel may use, reach and see; the same words for every backend.
+    """What an agent's kernel may use, reach and see, in the same terms for every backend.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Policy:
     network : tuple of str
         Hosts it may reach by HTTP and HTTPS, for example ``("pypi.org", "*.wikipedia.org")``; none by default.
     grants : tuple of Grant
-        Files and folders of this machine it sees beside its workspace.
+        Files and folders of this machine that it sees in addition to its workspace.
     hide : tuple of str
         Folders of the environment's site-packages that it sees empty.
     gpu : bool

@@ -38,7 +38,7 @@ def keep_ready(size: int) -> None:
 
 @dataclass(frozen=True)
 class Kind:
-    """What two kernels must have in common to stand in for each other."""
+    """What two kernels must have in common to be interchangeable."""
 
     environment: Environment
     sandbox: Sandbox
@@ -84,7 +84,7 @@ class Pool:
     async def take(
         self, environment: Environment, *, sandbox: Sandbox = "local", policy: Policy | None = None, cell_seconds: float = 600
     ) -> KernelSession:
-        """Return a kernel that nobody has used, in an empty workspace: one that is ready, or a new one.
+        """Return an unused kernel with an empty workspace: one that is ready, or a new one.
 
         Raises
         ------
@@ -138,7 +138,7 @@ class Pool:
     async def _fill(self, kind: Kind) -> None:
         # who has just taken one goes first
         await asyncio.sleep(_AFTER_SECONDS if self._taken[kind] else 0)
-        # whoever takes one when none can be started is told why; here nobody listens
+        # the error is raised when a kernel is requested and none can be started; here nobody would see it
         with contextlib.suppress(WorkbenchError):
             while len(self._ready[kind]) < self.size:
                 session = await self._start(kind)

@@ -36,7 +36,7 @@ def _group_name() -> str:
 
 @functools.cache
 def counts_cpu() -> bool:
-    """Say whether this machine lends control groups that count the processor time of what runs in them."""
+    """Say whether this machine provides control groups that measure the processor time of what runs in them."""
     group = Cgroup.create(_group_name(), Limits())
     if group is None:
         return False
@@ -66,7 +66,7 @@ class SandboxedProcess(ABC):
         self.breach: str | None = None
         """Which limit the process was killed for."""
         self.cpu_seconds: float | None = None
-        """Processor time of everything that ran behind the walls; known when it was killed, where a cgroup counted it."""
+        """Processor time of everything that ran in the sandbox; known once it is killed, if a cgroup measured it."""
         self._limits = limits
         self._watched = list(watched)
         self._disk_limit = limits.workspace_bytes
@@ -319,7 +319,7 @@ class Glances:
         self._children: dict[int, list[int]] = {}
 
     def unlock(self) -> None:
-        """Begin anew in a fork of this process, which has none of the threads that could hold the lock."""
+        """Replace the lock in a fork of this process, which has none of the threads that could hold it."""
         self._lock = threading.Lock()
 
     def below(self, pid: int) -> list[psutil.Process]:

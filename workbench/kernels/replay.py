@@ -97,12 +97,12 @@ class Given:
 
 @dataclass
 class Origin:
-    """The files of a workspace as they were before the first action, kept while a kernel could be replayed from them.
+    """The files of a workspace as they were before the first action, kept while a kernel can be replayed from them.
 
     Attributes
     ----------
     folder : Path or None
-        None where the files were too many to keep, or cannot be copied.
+        None if there were too many files to keep, or they cannot be copied.
     """
 
     folder: Path | None
@@ -111,9 +111,10 @@ class Origin:
 
     @classmethod
     def keep(cls, workspace: Path, name: str) -> Origin:
-        """Copy ``workspace`` into a private folder called ``name``, where that can be done.
+        """Copy ``workspace`` into a private folder called ``name``, if possible.
 
-        An agent decides what is in there: pipes, files closed to everybody, folders deeper than a path may be long.
+        An agent controls its content: there may be pipes, unreadable files, or folders deeper than the longest possible
+        path.
         """
         if trees.size(workspace, MOST_KEPT) > MOST_KEPT:
             return cls(None)

@@ -20,12 +20,12 @@ from workbench.kernels.cgroups import Cgroup
 
 _LOCK = "owner"
 _mine: tuple[Path, int] | None = None
-"""The folder, and the descriptor of its lock: a number, for a lock object would unlock it when a fork of this process drops it."""
+"""The folder, and the descriptor of its lock: a number, since a lock object dropped by a fork would unlock it."""
 _guard = threading.Lock()
 
 
 def _forked() -> None:
-    """Begin anew in a fork of this process; the folder is the other's, and the lock on it must end with that."""
+    """Reset the state in a fork of this process; the folder is its parent's, and so is the lock on it."""
     global _mine, _guard
     if _mine is not None:
         os.close(_mine[1])
@@ -62,9 +62,9 @@ def folder(name: str) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Remove a folder with everything in it, whatever was made of it: no depth, mode or file that vanishes is an error.
+    """Remove a folder with everything in it; any depth, any modes and files that vanish meanwhile are no problem.
 
-    To be used for every folder that an agent, a task or a tool has written to. What cannot be removed now stays for
+    To be used for every folder that an agent, a task or a tool has written to. What cannot be removed now is left to
     :func:`sweep`.
     """
     with contextlib.suppress(OSError, RecursionError):
@@ -98,7 +98,7 @@ def _sweep(root: Path) -> list[str]:
                 lending.give_back(note)
             remove(path)
             removed.append(path.name)
-    # those too whose owner's folder is gone, or lies elsewhere
+    # including those whose owner's folder is gone or elsewhere
     Cgroup.sweep("workbench-")
     return removed
 
@@ -131,7 +131,7 @@ def leave() -> None:
     with _guard:
         if _mine is not None:
             folder, lock = _mine
-            # of kernels that nobody has closed
+            # the groups of kernels that were not closed
             Cgroup.sweep(f"workbench-{folder.name}-")
             os.close(lock)
             remove(folder)

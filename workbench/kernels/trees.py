@@ -1,4 +1,4 @@
-"""Trees of folders that an agent, a task or a tool has made: walked whatever their depth, and without following a link."""
+"""Trees of folders made by an agent, a task or a tool: walked at any depth, without following links."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SMALLEST = 4096
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder on the way through a tree; to be used before the next one is asked for.
+    """A folder that is visited while a tree is walked; only valid until the next one is requested.
 
     Attributes
     ----------
     handle : int
-        An open descriptor of it, for calls with ``dir_fd``: a path may be longer than the system takes.
+        An open descriptor of it, for calls with ``dir_fd``: its path may be longer than the system accepts.
     parts : list of str
         Its path below the root; empty for the root itself.
     entries : list of os.DirEntry
@@ -34,15 +34,15 @@ class Folder:
 
 
 def walk(root: Path) -> Iterator[Folder]:
-    """Yield every folder of a tree, each before those within it.
+    """Yield every folder of a tree, each before its subfolders.
 
-    At most three descriptors are open at a time, and nothing recurses, so that no depth is too much. What vanishes, is
-    moved or is closed to this process meanwhile is passed over.
+    At most three descriptors are open at a time, and there is no recursion, so any depth is possible. Folders that
+    vanish, are moved or become inaccessible meanwhile are skipped.
 
     Raises
     ------
     OSError
-        If ``root`` itself is no folder, or cannot be read.
+        If ``root`` itself is not a folder, or cannot be read.
 
     Examples
     --------
@@ -54,7 +54,7 @@ def walk(root: Path) -> Iterator[Folder]:
     """
     top = os.open(root, _FOLDER)
     handle, parts = os.dup(top), list[str]()
-    # every folder from the root to the present one: which it is, and those within it that are still to be seen
+    # every folder from the root to the current one: its identity, and its subfolders that are still to be visited
     way: list[tuple[_Identity, list[str]]] = []
     try:
         while True:
@@ -86,10 +86,10 @@ def _identity(handle: int) -> _Identity:
 
 
 def _enter(handle: int, waiting: list[str], parts: list[str]) -> int | None:
-    """Open the next of the folders that wait, if there is one."""
+    """Open the next waiting folder, if there is one."""
     while waiting:
         name = waiting.pop()
-        # it may be gone, closed, or a link by now
+        # it may be gone, inaccessible, or a link by now
         with contextlib.suppress(OSError):
             inner = os.open(name, _FOLDER, dir_fd=handle)
             parts.append(name)
@@ -98,7 +98,7 @@ def _enter(handle: int, waiting: list[str], parts: list[str]) -> int | None:
 
 
 def _back(handle: int, top: int, parts: list[str], way: list[tuple[_Identity, list[str]]]) -> int:
-    """Open the folder that the way ends in now; where it was moved, the last one on the way to it that is still there."""
+    """Open the last folder of the path; if it was moved, the last one before it that is still in place."""
     with contextlib.suppress(OSError):
         outer = os.open("..", _FOLDER, dir_fd=handle)
         if _identity(outer) == way[-1][0]:
@@ -126,7 +126,7 @@ def size(root: Path, enough: int) -> int:
         for folder in walk(root):
             for entry in folder.entries:
                 with contextlib.suppress(OSError):
-                    # an empty file takes room too, and a folder of many more still
+                    # empty files take up space too, and so do folders
                     total += max(entry.stat(follow_symlinks=False).st_blocks * 512, _SMALLEST)
             if total > enough:
                 break

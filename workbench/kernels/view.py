@@ -47,13 +47,13 @@ class View:
     environment : Environment
         Its interpreter and packages, read-only.
     mounts : sequence of Mount
-        Files and folders beside the environment and the system's libraries.
+        Files and folders in addition to the environment and the system's libraries.
     hide : sequence of str
         Folders of the environment's site-packages that are shown empty.
     cwd : str
         Where it starts, as seen inside.
     devices : sequence of Path
-        Devices it may use beside the usual harmless ones.
+        Devices it may use in addition to the usual harmless ones.
     """
 
     environment: Environment
@@ -110,7 +110,7 @@ class Sight:
                 self.show(path)
 
     def cover(self, inside: Path) -> None:
-        """Show an empty folder in place of what is there."""
+        """Mount an empty folder over what is there."""
         self.arguments += ["--tmpfs", str(inside)]
 
 

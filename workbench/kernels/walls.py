@@ -27,7 +27,7 @@ from workbench.kernels.view import ETC, INSIDE, PROGRAMS, SYSTEM, Mount, Sight, 
 WRITABLE = ("/tmp", "/dev/shm", "/dev/null", "/dev/ptmx", "/dev/pts")  # noqa: S108 - the sandbox's own
 _METADATA = ("chown", "lchown", "fchownat", "setxattr", "lsetxattr", "removexattr", "lremovexattr")
 _SHARED_COUNTERS = ("inotify_init", "inotify_init1", "fanotify_init", "io_setup")
-"""What takes from what the system has for all processes of a user, or for everybody."""
+"""System calls that use resources shared by all processes of a user, or by everybody."""
 _PENDING_SIGNALS, _QUEUE_BYTES, _LOCKED_BYTES = 1024, 100 * 2**10, 64 * 2**10
 
 
@@ -122,9 +122,9 @@ def _namespaces() -> list[str]:
         "--new-session",
     ]
     if os.geteuid() == 0:
-        # root needs no user namespace to make the others, and keeps just what it takes to become nobody in particular
+        # root needs no user namespace to create the others, and keeps only the capabilities to change its user
         return [*arguments, "--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-    # the capability is the namespace's own, and is given up once its counters are set
+    # the capability applies only to the namespace, and is dropped once its counters are set
     return [*arguments, "--unshare-user", "--disable-userns", "--cap-add", "CAP_SYS_RESOURCE"]
 
 
@@ -162,7 +162,7 @@ def enclose(program: Path, arguments: Sequence[str], view: View, limits: Limits,
 
 
 def _bubblewrap(program: Path, arguments: Sequence[str], view: View, limits: Limits, scratch: Path, given: Protection) -> Enclosure:
-    # a user that nobody has: it owns no file and no process of this machine, and its process count is the run's own
+    # an unused user id: it owns no file and no process on this machine, and its process count is only the run's
     uid = 0x40000000 + secrets.randbelow(2**29) if os.geteuid() == 0 else None
     seen = sight(view, scratch, limits.scratch_bytes, os.geteuid() if uid is None else uid)
     writable = [*(mount.inside for mount in view.mounts if mount.writable), *map(str, view.devices), *WRITABLE]
@@ -251,7 +251,7 @@ def launch(
     readable: Sequence[str] = (),
     writable: Sequence[str] = (),
 ) -> list[str]:
-    """Return the command that raises the inner walls and then becomes ``program``; ``inside/launch.py`` says how.
+    """Return the command that sets up the inner walls and then becomes ``program``; see ``inside/launch.py``.
 
     Parameters
     ----------
@@ -260,11 +260,11 @@ def launch(
     uid : int, optional
         The user it becomes.
     own_user : bool
-        Whether its user runs nothing else, on the whole machine.
+        Whether its user runs nothing else on the whole machine.
     own_namespace : bool
         Whether a user namespace was made for it, in which it has the right to set the counters.
     readable, writable : sequence of str
-        Paths for Landlock; none where another wall stands in its place.
+        Paths for Landlock; none if another wall takes its place.
     """
     bounds = rlimits(limits)
     if not own_user:
@@ -293,7 +293,7 @@ def rlimits(limits: Limits) -> dict[str, int]:
         "RLIMIT_FSIZE": limits.file_bytes,
         "RLIMIT_NOFILE": limits.open_files,
         "RLIMIT_CORE": 0,
-        # these are counted for the user who made the namespace too, and so for all kernels together
+        # Linux also counts these for the user who created the namespace, and so for all kernels together
         "RLIMIT_SIGPENDING": _PENDING_SIGNALS,
         "RLIMIT_MSGQUEUE": _QUEUE_BYTES,
         "RLIMIT_MEMLOCK": _LOCKED_BYTES,

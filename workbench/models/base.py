@@ -48,12 +48,12 @@ class Model(Protocol):
 async def ask(
     model: Model, messages: Sequence[Message], *, tools: Sequence[Tool] = (), on_text: Callable[[str], None] | None = None
 ) -> Reply:
-    """Return the reply of ``model``, whoever wrote it.
+    """Return the reply of any ``model``.
 
     Raises
     ------
     ModelError
-        Whatever the model raised, but for the caller's own cancellation.
+        For anything that the model raised, except the caller's own cancellation.
     """
     cancelled = Cancellation()
     try:

@@ -1,4 +1,4 @@
-"""Where a model's server is: a base URL as the user wrote it, checked before anything is sent."""
+"""The address of a model's server: the base URL from the user, validated before anything is sent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workbench.errors import UsageError
 
 @dataclass(frozen=True)
 class BaseUrl:
-    """A base URL that can be asked.
+    """A valid base URL.
 
     Examples
     --------
@@ -28,11 +28,11 @@ class BaseUrl:
     """
 
     url: str
-    """Without user and password, and without a slash at its end."""
+    """Without user and password, and without a trailing slash."""
     authorization: str | None = field(default=None, repr=False)
-    """The header that user and password are sent in."""
+    """The header in which user and password are sent."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
-    """What of it may stand in no message."""
+    """The parts of it that no message may contain."""
 
     @classmethod
     def parse(cls, given: str) -> BaseUrl:
@@ -41,7 +41,7 @@ class BaseUrl:
         Raises
         ------
         UsageError
-            If no server can be asked there; without the user and the password that may be in it.
+            If it is invalid. The message contains neither user nor password.
         """
         text = given.strip()
         shown = _shown(text)
@@ -68,7 +68,7 @@ class BaseUrl:
 
 
 def _parts(text: str) -> tuple[SplitResult, str]:
-    """Return the parts of a URL and what is wrong with them, in words of ours: Python's quote the password."""
+    """Return the parts of a URL and what is wrong with them, in our own words: Python's messages quote the password."""
     try:
         parts = urlsplit(text)
     except ValueError:
@@ -87,10 +87,10 @@ def _parts(text: str) -> tuple[SplitResult, str]:
 
 
 def _host(host: str) -> str:
-    """Return a host as it is sent; raise ValueError if there is none of that name."""
+    """Return a host in the form in which it is sent; raise ValueError if it is not a valid name."""
     if ":" in host:
         try:
-            return f"[{ipaddress.IPv6Address(host if '%' not in host else '')}]"  # a zone is known to this machine only
+            return f"[{ipaddress.IPv6Address(host if '%' not in host else '')}]"  # a zone is specific to this machine
         except ValueError:
             raise ValueError("what stands in brackets is not an IPv6 address") from None
     labels = host.removesuffix(".").split(".")
@@ -110,6 +110,6 @@ def _host(host: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """Return what was written without user, password and query, also where it is no URL."""
+    """Return the text without user, password and query, even if it is not a URL."""
     text = re.sub(r"^([a-z][a-z0-9+.-]*://|//)?.*@", r"\1***@", text, flags=re.IGNORECASE | re.DOTALL)
     return re.sub(r"[?#].*", "", text, flags=re.DOTALL)[:200]

@@ -1,4 +1,4 @@
-"""Requests of a model call and what came back, as the HTTP client saw it: below litellm, whose exceptions say something else."""
+"""The requests of a model call and their answers, as the HTTP client saw them: litellm's exceptions are misleading."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from types import ModuleType
 from typing import Any, Literal
 
 Fault = Literal["timeout", "connection", "cut_off", "refused"]
-"""How a request failed on its way: too slow, nobody there, broken off, or never sent because it cannot be."""
+"""How a request failed: timed out, could not connect, lost its connection, or was never sent because it is invalid."""
 
 MAX_BODY = 32 * 2**20
-"""Bytes of an answer that are kept to look at; what goes beyond is passed on all the same."""
+"""Bytes of an answer that are kept for inspection; the rest is still passed on."""
 
 
 @dataclass
@@ -26,40 +26,40 @@ class Exchange:
 
     url: str
     status: int | None = None
-    """The HTTP status; None until an answer has begun."""
+    """The HTTP status; None until an answer begins."""
     headers: Mapping[str, str] = field(default_factory=dict)
     raw: bytearray = field(default_factory=bytearray)
-    """The body as far as it came, still compressed where it was sent so."""
+    """The part of the body that was received, still compressed if it was sent compressed."""
     fault: Fault | None = None
     error: Exception | None = None
-    """The HTTP client's own exception, where there is a fault."""
+    """The HTTP client's own exception, if there was one."""
     make_response: Any = None
-    """The response class of the HTTP client, which knows how to decompress."""
+    """The response class of the HTTP client, which can decompress."""
 
     @functools.cached_property
     def text(self) -> str:
-        """The body as text, as far as it came; ask when the exchange is over."""
+        """The part of the body that was received, as text; only use it when the exchange is over."""
         try:
             body: bytes = self.make_response(200, headers=self.headers, content=bytes(self.raw)).content
-        except Exception:  # compressed wrongly: what cannot be read is shown as it is
+        except Exception:  # cannot be decompressed, so it is shown as it is
             body = bytes(self.raw)
         return body.decode("utf-8", "replace")
 
     @functools.cached_property
     def is_document(self) -> bool:
-        """Whether the body is one JSON document of OpenAI's wire, and so no stream."""
+        """Whether the body is one JSON document of OpenAI's protocol, and therefore not a stream."""
         whole = _json(self.text)
         return isinstance(whole, dict) and "choices" in whole
 
     @functools.cached_property
     def _values(self) -> list[Any]:
-        """What the body holds: a document or, where it is none, one JSON value a line, with or without ``data:`` before it."""
+        """The body's content: a JSON document or else one JSON value per line, with or without ``data:`` before it."""
         if (whole := _json(self.text)) is not _BROKEN:
             return whole if isinstance(whole, list) else [whole]
         events = [line.strip().removeprefix("data:").strip() for line in self.text.split("\n") if line.startswith(("data:", "{"))]
         values = [_json(event) for event in events if event not in ("", "[DONE]")]
         if values and values[-1] is _BROKEN and not self.text.endswith("\n"):
-            del values[-1]  # the stream was cut off in the middle of it
+            del values[-1]  # the stream was cut off inside it
         return values
 
     @property
@@ -69,18 +69,18 @@ class Exchange:
 
     @property
     def malformed(self) -> bool:
-        """Whether an event of a stream is not JSON, or the body is nothing like a stream."""
+        """Whether an event of a stream is not JSON, or the body does not look like a stream."""
         unlike = bool(self.text.strip()) and not self._values and not re.search("^(data:|event:|:|{)", self.text, re.MULTILINE)
         return unlike or _BROKEN in self._values
 
     @property
     def finish_reason(self) -> str:
-        """Why the model stopped, in the provider's words; empty where the answer does not say that it is whole."""
+        """Why the model stopped, in the provider's words; empty if the answer does not say that it is complete."""
         return next((reason for part in reversed(self.parts) if (reason := _finish_reason(part))), "")
 
     @property
     def failure(self) -> dict[str, Any] | None:
-        """What the body says went wrong, with a status of 200 too; None where it does not."""
+        """The error in the body, also with status 200; None if there is none."""
         return next((failure for part in self.parts if (failure := _failure(part)) is not None), None)
 
 
@@ -89,7 +89,7 @@ class Watch(list[Exchange]):
 
     @property
     def last(self) -> Exchange | None:
-        """The exchange that decides; None where nothing went over the wire."""
+        """The exchange that decides the outcome; None if no request was made."""
         return self[-1] if self else None
 
 
@@ -98,11 +98,11 @@ _watching: ContextVar[Watch | None] = ContextVar("watching", default=None)
 
 @contextlib.contextmanager
 def watch() -> Iterator[Watch]:
-    """List the exchanges that are begun within, by this task and what it starts, and by no other.
+    """List the exchanges that this task, and what it starts, begin inside the block.
 
-    A request that failed on its way is not sent a second time within: who watches decides about retries.
+    Inside, a failed request is not sent a second time by the client: the caller decides about retries.
     """
-    for name in ("httpx", "httpx2"):  # litellm's client, and the one that OpenAI's own package makes
+    for name in ("httpx", "httpx2"):  # litellm's client, and that of OpenAI's own package
         if name in sys.modules:
             _listen(sys.modules[name])
     exchanges = Watch()
@@ -115,9 +115,9 @@ def watch() -> Iterator[Watch]:
 
 @functools.cache
 def _listen(module: ModuleType) -> None:
-    """Have the HTTP client's ``send`` report to whoever watches; for all others it does what it did.
+    """Have the HTTP client's ``send`` report to those who watch; for all others it works as before.
 
-    litellm makes its clients in many places and takes one of ours in few of them, but all of them send here.
+    litellm creates clients in many places and accepts one of ours in only a few of them, but all of them send here.
     """
     send = module.AsyncClient.send
 
@@ -162,7 +162,7 @@ def _listen(module: ModuleType) -> None:
 
 @contextlib.contextmanager
 def _noting(module: Any, exchange: Exchange) -> Iterator[None]:
-    """Note in the exchange what breaks it."""
+    """Record in the exchange what breaks it."""
     try:
         yield
     except Exception as error:
@@ -185,7 +185,7 @@ _BROKEN = object()
 
 
 def _json(text: str) -> Any:
-    """Return what the text is as JSON, or `_BROKEN`."""
+    """Return the text's value as JSON, or `_BROKEN`."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -193,11 +193,11 @@ def _json(text: str) -> Any:
 
 
 _LAST = frozenset({"message_stop", "message-end", "response.completed", "response.incomplete"})
-"""Types of the events that end an answer of Anthropic's, of Cohere's and of OpenAI's responses."""
+"""Types of the events that end an answer from Anthropic, from Cohere and from OpenAI's responses API."""
 
 
 def _finish_reason(part: Mapping[str, Any]) -> str:
-    """Return why the model stopped where this part of an answer says so, on any of the wires that are known here."""
+    """Return why the model stopped, if this part of an answer says so in any of the known protocols."""
     for holder in (*_objects(part.get("choices")), *_objects(part.get("candidates")), *_objects([part.get("delta")]), part):
         for name in ("finish_reason", "finishReason", "stop_reason", "done_reason"):
             if isinstance(reason := holder.get(name), str) and reason:

@@ -25,8 +25,8 @@ class FunctionModel:
     Parameters
     ----------
     function : callable
-        Takes a list of messages and returns text or a :class:`Reply`. It may be async. If it is not, it runs in a thread,
-        which is abandoned where its answer is not waited for any more.
+        Takes a list of messages and returns text or a :class:`Reply`. It may be async. If it is not, it runs in a
+        thread, which is abandoned when its answer is no longer awaited.
     name : str, optional
         How the record names it; ``function:module:name`` by default.
     sees_images : bool
@@ -124,7 +124,7 @@ def load_function(spec: str) -> Function:
 
 
 def _outcome(function: Function, messages: list[Message]) -> tuple[object, BaseException | None]:
-    """Call the function, its exception as a value: no coroutine can raise a StopIteration."""
+    """Call the function and return an exception as a value, because no coroutine can raise a StopIteration."""
     try:
         return function(messages), None
     except BaseException as error:

@@ -1,6 +1,6 @@
-"""Any model litellm can reach, with our own retries, so that every request on the wire is on the record.
+"""Any model that litellm supports, with our own retries, so that every HTTP request is recorded.
 
-What goes over the wire is in ``wire.py``, how it is watched in ``exchange.py``, what can go wrong on it in ``trouble.py``.
+What is sent and received is in ``wire.py``, how it is observed in ``exchange.py``, what can go wrong in ``trouble.py``.
 """
 
 from __future__ import annotations
@@ -35,38 +35,39 @@ CUT_OFF_NOTE = "\n[stream cut off; asking again]\n"
 class LiteLLMModel:
     """A model behind an API, named as litellm names it.
 
-    Rate limits, 5xx, timeouts, broken connections, malformed bodies and streams cut off before a finish reason are asked
-    again; what no repetition mends (400, 401, 403, 404, a full context window, an empty account) is not.
+    Requests are retried after rate limits, 5xx, timeouts, broken connections, malformed bodies and streams cut off
+    before a finish reason, and not after errors that a retry cannot fix (400, 401, 403, 404, a full context window, an
+    account without credit).
 
     Parameters
     ----------
     name : str
         ``provider/model``, for example ``anthropic/claude-sonnet-4-5``, or ``openai/NAME`` for any OpenAI-compatible server.
     base_url : str, optional
-        Where the server is; the provider's own address without it. A user and a password in it (``https://USER:PASSWORD@HOST``)
-        are sent as basic authentication, and are neither shown nor recorded.
+        The address of the server; by default the provider's own. A user and a password in it
+        (``https://USER:PASSWORD@HOST``) are sent as basic authentication, and are neither shown nor recorded.
     api_key : str, optional
-        Without it the provider's environment variable is used; a server of your own at ``base_url`` needs none.
+        By default from the provider's environment variable; your own server at ``base_url`` needs none.
     temperature, max_tokens : float and int, optional
         Sent only when given.
     timeout : float
         Seconds to wait for the connection and then for each next byte.
     retries : int
-        How often to ask again after a failed attempt.
+        How often to retry after a failed attempt.
     max_wait : float
-        Seconds to wait between two attempts at most, also where the provider asks for more.
+        Maximum seconds to wait between two attempts, even if the provider asks for more.
     extra : dict, optional
         Further arguments of ``litellm.acompletion``, for example ``{"reasoning_effort": "low"}``.
     sees_images : bool, optional
-        Whether the model takes pictures. Without it litellm's table decides once litellm is loaded (that takes seconds,
-        so it happens in the first call); until then, and for models not in the table, False.
+        Whether the model accepts pictures. By default litellm's table decides once litellm is loaded (that takes
+        seconds, so it happens in the first call); until then, and for models not in the table, False.
     sleep : callable
-        Waits between attempts; tests pass one that does not.
+        Waits between attempts; tests pass one that does not wait.
 
     Raises
     ------
     UsageError
-        If no server can be asked at ``base_url``.
+        If ``base_url`` is invalid.
 
     Examples
     --------
@@ -121,7 +122,7 @@ class LiteLLMModel:
         self, messages: Sequence[Message], *, tools: Sequence[Tool] = (), on_text: Callable[[str], None] | None = None
     ) -> Reply:
         """Return the model's reply; raise :class:`ModelError` when no attempt had one."""
-        litellm = await blocking.call(_litellm)  # importing it takes seconds, which the event loop should not notice
+        litellm = await blocking.call(_litellm)  # importing it takes seconds, which must not block the event loop
         request = self._request(litellm, messages, tools, stream=on_text is not None)
         show = _Show(on_text)
         attempts: list[Attempt] = []
@@ -164,7 +165,7 @@ class LiteLLMModel:
         except _AttemptFailedError as failed:
             trouble = failed.trouble
         except asyncio.CancelledError as cancelled:
-            # whoever ran out of patience is told what was tried
+            # if the caller stops waiting, it is told what was tried
             cancelled.attempts = attempts  # type: ignore[attr-defined]
             raise
         else:
@@ -224,7 +225,7 @@ def _litellm() -> ModuleType:
     os.environ.setdefault("LITELLM_DISABLE_BUG_REPORT_LINK", "True")
     module = importlib.import_module("litellm")
     module.suppress_debug_info = True  # type: ignore[attr-defined]
-    module.disable_aiohttp_transport = True  # type: ignore[attr-defined]  # some releases pass a broken off body on as a whole one
+    module.disable_aiohttp_transport = True  # type: ignore[attr-defined]  # some releases accept truncated bodies
     module.module_level_aclient = _ClientOfTheLoop()  # type: ignore[attr-defined]
     if "LITELLM_LOG" not in os.environ:
         for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):

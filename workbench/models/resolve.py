@@ -41,7 +41,7 @@ def resolve(
     Raises
     ------
     UsageError
-        If no model is configured or the words make no sense.
+        If no model is configured or the name is invalid.
     """
     model = _resolve(given, solution, submission_path, recipe, base_url)
     if record is None:
@@ -52,7 +52,7 @@ def resolve(
 
 
 def resolve_judge(given: str | Model | Callable[..., Any] | None) -> Callable[[], Model] | None:
-    """Return what makes the judge for one grading; None where there is none.
+    """Return a function that makes the judge for one grading; None if there is no judge.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def resolve_judge(given: str | Model | Callable[..., Any] | None) -> Callable[[]
     Raises
     ------
     UsageError
-        If the words make no sense.
+        If the name is invalid.
     """
     given = given if given is not None else os.environ.get("WORKBENCH_JUDGE")
     if given is None or given == "":

@@ -48,7 +48,7 @@ class Scripted:
         tools: Sequence[Tool] = (),  # noqa: ARG002
         on_text: Callable[[str], None] | None = None,
     ) -> Reply:
-        """Return the next cell, and the end for ever after."""
+        """Return the next cell, and after the last one always the end."""
         text = self._replies[min(self._next, len(self._replies) - 1)]
         self._next += 1
         if on_text is not None:
@@ -78,7 +78,7 @@ TOGETHER = ("hunt", "memory", "datasets", "overwrite", "shadow", "forge", "daemo
 ALONE = ("link", "hardlink", "enormous", "malformed")
 """Tricks with the submission itself, which would undo each other."""
 OF_PROGRAMS = ("elsewhere", "sabotage")
-"""Tricks of a submitted program while it is graded."""
+"""Tricks that a submitted program plays while it is graded."""
 TRICKS = (*TOGETHER, *ALONE, *OF_PROGRAMS)
 
 

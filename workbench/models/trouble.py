@@ -1,4 +1,4 @@
-"""What went wrong in an attempt: what the wire says of it, what to do about it, and no keys in what is said of it."""
+"""What went wrong in an attempt, according to the HTTP exchange, and what to do about it; messages contain no keys."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Trouble:
     said: str
     """What the provider or the connection said; may hold secrets."""
     code: int | None = None
-    """The HTTP status, or the one that an error in the body stands for."""
+    """The HTTP status, or the status that an error in the body corresponds to."""
     answered: bool = False
-    """Whether the code is the HTTP status of an answer."""
+    """Whether the code is the actual HTTP status of an answer."""
     retry: bool = True
     retry_after: float | None = None
     url: str = ""
@@ -38,23 +38,24 @@ class Trouble:
 def diagnose(
     exchange: Exchange | None, error: Exception | None, outer: BaseException | None, *, streamed: bool, timeout: float
 ) -> Trouble | None:
-    """Tell what went wrong in an attempt, by what went over the wire; None where nothing did.
+    """Return what went wrong in an attempt, judging by the HTTP exchange; None if nothing did.
 
-    litellm's exceptions are not asked: it derives their types from words in the message (a 400 that mentions a rate limit is a
-    RateLimitError there), makes up a status where no answer came, and all of that changes from release to release.
+    litellm's exceptions are not used: it derives their types from words in the message (a 400 that mentions a rate
+    limit is a RateLimitError there), invents a status if there was no answer, and all of that changes from release to
+    release.
 
     Parameters
     ----------
     exchange : Exchange or None
-        The attempt's last request; None where none was made.
+        The attempt's last request; None if none was made.
     error : Exception or None
-        What litellm raised, or we on reading the answer; None where there is a reply.
+        What litellm raised, or our code while reading the answer; None if there is a reply.
     outer : BaseException or None
-        What the caller was handling already, which is no trouble of the attempt.
+        What the caller was already handling, which does not concern the attempt.
     streamed : bool
-        Whether a stream was asked for.
+        Whether a stream was requested.
     timeout : float
-        Seconds that were waited for each byte.
+        Seconds to wait for each byte.
     """
     if exchange is None:
         return None if error is None else _unsent(list(_chain(error, outer)))
@@ -71,7 +72,7 @@ def diagnose(
 
 
 def _broken(exchange: Exchange, causes: Sequence[BaseException], *, streamed: bool, timeout: float) -> Trouble:
-    """Tell what kept an answer, which does not say itself that anything went wrong, from being a reply."""
+    """Return why an answer that reports no error is nevertheless not a reply."""
     if exchange.fault == "refused" or any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
         return Trouble("refused", _line(causes[0]), retry=False)
     if exchange.fault == "timeout" or (exchange.fault is None and any(isinstance(cause, TimeoutError) for cause in causes)):
@@ -88,7 +89,7 @@ def _broken(exchange: Exchange, causes: Sequence[BaseException], *, streamed: bo
 
 
 def _unsent(chain: Sequence[BaseException]) -> Trouble:
-    """Tell what kept litellm from making a request; to ask again mends what the network did, and nothing else."""
+    """Return why litellm made no request; only network errors are worth a retry."""
     said = _line(chain[0])
     if missing := next((link for link in chain if isinstance(link, ImportError)), None):
         return Trouble("refused", _line(missing), retry=False, hint="install what this provider needs")
@@ -100,11 +101,11 @@ def _unsent(chain: Sequence[BaseException]) -> Trouble:
 
 
 def _by_code(code: int, said: str, marks: frozenset[str]) -> Trouble:
-    """Tell what a status means, refined by `marks`, the error's own code, type and status, and by words only where no code exists."""
+    """Return what a status means, refined by `marks` (the error's code, type, status), or by words without a code."""
     if marks & _OVERFLOW_MARKS or (code in (400, 413) and _OVERFLOW.search(said)):
         hint = "the conversation no longer fits the model's context window: bound the observations, or use a larger model"
         return Trouble("refused", said, code, retry=False, hint=hint)
-    # Google says the same of a limit a minute, with a status of its own
+    # Google words a limit per minute in the same way, with a status of its own
     no_credit = "insufficient_quota" in marks or ("quota" in said and "billing" in said and "resource_exhausted" not in marks)
     if code == 402 or (code == 429 and no_credit):
         return Trouble("refused", said, code, retry=False, hint="the account has no credit left")
@@ -132,17 +133,17 @@ _CODES = {
     "request_too_large": 413,
     "overloaded_error": 529,
 }
-"""The HTTP status that providers give with an error of this code, type or status; an error in a stream comes without one."""
+"""The HTTP status that providers send with an error of this code, type or status; an error in a stream has none."""
 
 
 def _code(marks: Iterable[str]) -> int:
-    """Return the HTTP status that an error in the body of a 200 stands for."""
+    """Return the HTTP status that an error in the body of a 200 corresponds to."""
     numbers = [int(mark) for mark in marks if re.fullmatch("[45][0-9][0-9]", mark)]
     return next(iter([*numbers, *sorted(_CODES[mark] for mark in marks if mark in _CODES)]), 500)
 
 
 def _words(exchange: Exchange) -> tuple[str, frozenset[str]]:
-    """Return what the body says of an error, in words and as its code, type and status."""
+    """Return an error in the body, in words and as its code, type and status."""
     body = exchange.failure or next(iter(exchange.parts), {})
     said = _shown(str(body.get("message") or body.get("detail") or exchange.text))
     said = said or http.client.responses.get(exchange.status or 0, "no reason was given")
@@ -162,7 +163,7 @@ def _chain(error: BaseException | None, outer: BaseException | None) -> Iterable
 
 
 def _line(error: BaseException) -> str:
-    """Return the first line of an error, without the names that litellm puts before it."""
+    """Return the first line of an error, without litellm's prefixes."""
     line = str(error).strip().partition("\n")[0]
     return re.sub(r"^(?:(?:litellm\.)?\w+(?:Error|Timeout): )*(?:\w+Exception - )?", "", line)[:500]
 
@@ -204,7 +205,7 @@ def hint(trouble: Trouble, *, base_url: str | None, missing: Sequence[str]) -> s
 
 
 def without_secrets(text: str, *, secrets: Iterable[str], settings: Mapping[str, Any]) -> str:
-    """Return text with `***` for these secrets, for those of settings and environment, and for what has the shape of a key."""
+    """Return text with `***` for these secrets, those of settings and environment, and what looks like a key."""
     for secret in sorted([*secrets, *_secrets(os.environ), *_secrets(settings)], key=len, reverse=True):
         if len(secret) >= 6:  # shorter ones are placeholders such as "none", and words of their own
             text = text.replace(secret, "***")

@@ -1,4 +1,4 @@
-"""Our messages to the OpenAI wire, and its answers, whole or streamed, to our replies."""
+"""Converts our messages to OpenAI's protocol, and its answers, complete or streamed, to our replies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Theirs: TypeAlias = Any
 
 
 class NoReplyError(Exception):
-    """An answer that came, and holds no reply."""
+    """An answer that was received but contains no reply."""
 
 
 def to_wire(messages: Sequence[Message], *, images: bool) -> list[dict[str, Any]]:
@@ -86,14 +86,14 @@ def read(response: Theirs) -> Reply:
 
 
 async def read_stream(stream: Theirs, show: Callable[[str], None], exchanges: Watch) -> Reply:
-    """Return a streamed answer as our reply, showing its text as it comes; `exchanges` are what brings it."""
+    """Return a streamed answer as our reply, showing its text as it arrives; `exchanges` are its HTTP exchanges."""
     text: list[str] = []
     reasoning: list[str] = []
     calls: list[tuple[int, ToolCall]] = []
     finish_reason = ""
     usage: Any = None
     try:
-        async with contextlib.aclosing(stream):  # a cancelled call hangs up, so that the server stops writing
+        async with contextlib.aclosing(stream):  # a cancelled call disconnects, so that the server stops writing
             async for chunk in stream:
                 usage = getattr(chunk, "usage", None) or usage
                 if not chunk.choices:
@@ -107,12 +107,12 @@ async def read_stream(stream: Theirs, show: Callable[[str], None], exchanges: Wa
                     text.append(delta.content)
                     show(delta.content)
     except Exception:
-        # a connection that breaks after the finish reason takes nothing from the answer
+        # if the connection breaks after the finish reason, the answer is still complete
         if exchanges.last is None or exchanges.last.fault != "cut_off" or not exchanges.last.finish_reason:
             raise
     exchange = exchanges.last
-    # litellm ends every stream with a finish reason, of its own making if the provider sent none; what it saw counts only for
-    # providers whose wire we do not read
+    # litellm ends every stream with a finish reason, and invents one if the provider sent none; so its finish reason
+    # counts only for providers whose protocol we do not read
     saw = getattr(stream, "received_finish_reason", None) or getattr(stream, "intermittent_finish_reason", None)
     if not saw and not (exchange and exchange.finish_reason):
         raise NoReplyError("the stream ended before a finish reason")

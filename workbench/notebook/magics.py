@@ -116,14 +116,14 @@ def _run(shell: Any, folder: Any, options: dict[str, Any]) -> RunResult:
     try:
         return background.wait(runner.execute(plan), calls)
     except Interrupted as interrupted:
-        # the cell fails, so that no queued cell runs; what the run came to is its output all the same
+        # the cell fails, so that no queued cell runs, but the run's result is still its output
         if interrupted.result is not None:
             shell.displayhook.update_user_ns(interrupted.result)
         raise
 
 
 def _or_usage(function: Any) -> Any:
-    """Return what ``function`` returns; what the user can mend is told without a traceback."""
+    """Return what ``function`` returns; errors that the user can fix are shown without a traceback."""
     try:
         return function()
     except UsageError as error:

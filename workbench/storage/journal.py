@@ -22,17 +22,17 @@ from workbench.events import Event, RunFinished
 SUFFIX = ".jsonl"
 LOCK = ".lock"
 RESERVE = ".reserve"
-"""Beside a journal: room on the disk that is kept for the run's last event, and given up just before that is written.
-An empty one says that the end was reached, whether or not it could be written."""
+"""A file beside a journal that reserves disk space for the run's last event. It is emptied just before that is written.
+An empty one means that the end was reached, whether or not it could be written."""
 _RESERVED = 64 * 1024
 _MOST_EVENTS = 2**31
 
 
 class Journal:
-    """Writes a run's events; the lock it holds says that the run is alive.
+    """Writes a run's events; the lock it holds shows that the run is alive.
 
-    A line is written whole or not at all. After a line that could not be written nothing but the last event is taken,
-    so that no record has a hole that it does not tell of.
+    A line is written completely or not at all. After a line that could not be written, only the last event is accepted,
+    so that no record has a gap that it does not report.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Journal:
     StoreError
         If another process writes this run, or the folder cannot be written to.
     HostError
-        If the machine has no room or no file descriptors for a journal.
+        If the machine has no disk space or no file descriptors for a journal.
     """
 
     def __init__(self, folder: Path, run_id: str) -> None:
@@ -94,15 +94,15 @@ class Journal:
         Parameters
         ----------
         durable : bool
-            Return only when it is on disk, and everything before it.
+            Return only when it, and everything before it, is on disk.
 
         Raises
         ------
         HostError
-            If it cannot be written, or one before it could not.
+            If it, or an earlier event, could not be written.
         """
         if isinstance(event, RunFinished):
-            # what was kept free for this event
+            # the space reserved for this event
             with contextlib.suppress(OSError):
                 os.truncate(self._reserve, 0)
         elif self.failure is not None:
@@ -122,7 +122,7 @@ class Journal:
 
     def _append(self, file: FileIO, line: bytes) -> None:
         if self._torn:
-            # what a failed write has left is never gone on with
+            # never append to what a failed write has left
             file.truncate(self._end)
             self._torn = False
         rest = memoryview(line)
@@ -139,7 +139,7 @@ class Journal:
         self._next += 1
 
     def artifact(self, data: bytes) -> str:
-        """Keep ``data`` beside the journal until it is taken into the store, and return its SHA-256.
+        """Keep ``data`` beside the journal until it is imported into the store, and return its SHA-256.
 
         Raises
         ------
@@ -167,7 +167,7 @@ class Journal:
     def close(self) -> None:
         """Close the file and give up the lock; safe to call twice."""
         if self._file is not None:
-            # what could not be written was told when it was written
+            # a failed write was reported when it happened
             with contextlib.suppress(OSError):
                 self._file.close()
         self._lock.release()
@@ -175,16 +175,16 @@ class Journal:
 
 @dataclass
 class Lines:
-    """What a journal holds.
+    """The content of a journal.
 
     Attributes
     ----------
     events : list of dict
-        As JSON gave them, in order.
+        Parsed from JSON, in order.
     unreadable : list of bytes
-        Complete lines, or beginnings of them, that are no event of this run.
+        Complete lines, or beginnings of lines, that are not an event of this run.
     end : int
-        Where the last complete line ends; what follows was cut off by a crash, or is being written.
+        Where the last complete line ends; anything after that was cut off by a crash, or is still being written.
     """
 
     events: list[dict[str, Any]]
@@ -198,7 +198,7 @@ class Lines:
 
 
 def read(data: bytes, run_id: str) -> Lines:
-    r"""Return what the journal of a run holds, whatever has become of some of its lines.
+    r"""Return the content of a run's journal, even if some of its lines are damaged.
 
     Examples
     --------
@@ -213,7 +213,7 @@ def read(data: bytes, run_id: str) -> Lines:
     for line in data[:end].split(b"\n")[:-1]:
         event = _event(line, run_id)
         if event is None and (at := line.rfind(begin)) > 0:
-            # a line that was cut off, and gone on with by the next; within a whole line the quotes would be escaped
+            # a truncated line to which the next was appended; inside a complete line the quotes would be escaped
             event, line = _event(line[at:], run_id), line[:at]
             found.unreadable.append(line)
         elif event is None:

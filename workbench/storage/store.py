@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BROKEN = ".broken"
-"""Of a journal with lines that cannot be read, once the rest of it is in the file."""
+"""The suffix of a journal with unreadable lines, once all its other lines have been imported."""
 _FORM = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What taking an event apart raises where it has not the form of its kind."""
+"""What parsing an event raises if it does not have the form of its kind."""
 _WAIT_SECONDS = 30
 _opening = threading.Lock()
 """One connection of this process at a time: DuckDB refuses a second one opened in another mode."""
 
 
 def _forked() -> None:
-    """Begin anew in a fork of this process, which has none of the threads that could hold the lock."""
+    """Replace the lock in a fork of this process, which has none of the threads that could hold it."""
     global _opening
     _opening = threading.Lock()
 
@@ -136,18 +136,19 @@ class Store:
         return data
 
     def absorb(self) -> int:
-        """Take what is new in the journals into the file, and return the number of events.
+        """Import what is new in the journals into the file, and return the number of events.
 
-        A run whose process is gone without a last event gets one that says it was interrupted, or that its record could
-        not be written. A journal is removed once all of it is in the file. A line that was cut off by a crash is left
-        out: it was never durable. A journal with lines that cannot be read is taken in without them, and kept aside.
+        If the process of a run is gone and there is no last event, the run gets one that says that it was interrupted,
+        or that its record could not be written. A journal is removed once all of it is in the file. A line that was cut
+        off by a crash is skipped: it was never durable. A journal with unreadable lines is imported without them, and
+        kept aside.
 
         Raises
         ------
         StoreError
-            If another program holds the file, or it cannot be written.
+            If another program has locked the file, or it cannot be written.
         HostError
-            If this machine has no room for it. Nothing is lost then: the journals wait.
+            If this machine has no disk space for it. Nothing is lost then: the journals wait.
         """
         with self._told():
             return self._absorb()
@@ -174,7 +175,7 @@ class Store:
                 return duckdb.connect(str(self.path), read_only=read_only, config={"autoinstall_known_extensions": "false"})
             except duckdb.Error:
                 if fresh:
-                    # half a file, which nobody could open again
+                    # an incomplete file, which could not be opened again
                     self.path.unlink(missing_ok=True)
                 raise
 
@@ -190,9 +191,9 @@ class Store:
                     hint = "another program has it open: close it there; nothing is lost, runs go on in their journals" if held else ""
                     raise StoreError(f"cannot open the store {self.path}: {error}", hint=hint) from None
                 with connection:
-                    # it is shown on standard output of notebooks and of python -c, where a question takes 2 seconds
+                    # it would be shown on standard output, in notebooks and with python -c, if a query takes 2 seconds
                     with suppress(duckdb.InvalidInputException):
-                        # a notebook without ipywidgets has none, and refuses to turn it off
+                        # a notebook without ipywidgets has no progress bar, and refuses to turn it off
                         connection.execute("SET enable_progress_bar = false")
                     yield connection
         except Timeout:
@@ -202,7 +203,7 @@ class Store:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Say of what the database or the operating system refuses which store it is, and what to do."""
+        """Add to errors of the database or the operating system which store it is, and what to do."""
         import duckdb
 
         try:
@@ -239,7 +240,7 @@ class Store:
             connection, "SELECT (SELECT max(bytes) FROM journals WHERE run_id = $1), max(seq) FROM events WHERE run_id = $1", run_id
         )
         with path.open("rb") as file:
-            # where power was cut a journal may be shorter than what was taken in
+            # after a power cut a journal may be shorter than what was imported from it
             start = before if before is not None and before <= os.fstat(file.fileno()).st_size else 0
             file.seek(start)
             found = read(file.read(), run_id)
@@ -262,20 +263,20 @@ class Store:
                 )
             for suffix in (RESERVE, SUFFIX, LOCK):
                 path.with_suffix(suffix).unlink(missing_ok=True)
-            # last: it says of a journal that is still there how much of it is in
+            # last: it records how much of a journal that still exists has been imported
             connection.execute("DELETE FROM journals WHERE run_id = ?", [run_id])
         return len(events)
 
 
 def _keep(connection: duckdb.DuckDBPyConnection, folder: Path, events: list[dict[str, Any]]) -> tuple[list[str], int]:
-    """Insert events, all at once or, where one is of a form that no table has, in smaller parts.
+    """Insert events, all at once or, if one of them fits no table, in smaller parts.
 
     Returns
     -------
     blobs : list of str
-        Artifacts beside the journal that are in the store now.
+        Artifacts beside the journal that are now in the store.
     refused : int
-        How many events had no place.
+        How many events could not be inserted.
     """
     import duckdb
 
@@ -296,7 +297,7 @@ def _keep(connection: duckdb.DuckDBPyConnection, folder: Path, events: list[dict
     rows = Rows()
     connection.execute("BEGIN")
     try:
-        # numbers that no column holds, for example: the table of all events has what was recorded
+        # for example numbers that fit in no column: the table of all events has what was recorded
         rows.add_untyped(events[0])
         _insert_rows(connection, folder, rows)
         connection.execute("COMMIT")
@@ -324,7 +325,7 @@ def _insert_rows(connection: duckdb.DuckDBPyConnection, folder: Path, rows: Rows
 
 
 def _end(connection: duckdb.DuckDBPyConnection, journal: Path, unreadable: int) -> bool:
-    """End the run of a process that is gone, where its own end is not in the store, or not all that came before it.
+    """End the run of a process that is gone, if its last event, or any event before that, is missing from the store.
 
     Returns
     -------
@@ -350,7 +351,7 @@ def _end(connection: duckdb.DuckDBPyConnection, journal: Path, unreadable: int) 
     (steps,) = _one(connection, "SELECT count(*) FROM steps WHERE run_id = $1 AND inherited IS NOT true", run_id)
     goes_on = "what it had finished is here: workbench runs branch goes on from its last step"
     reserve = journal.with_suffix(RESERVE)
-    # an end that is there and has not ended the run was of a form that the table of runs does not hold
+    # a last event that exists but has not ended the run did not fit into the table of runs
     if lost := missing or unreadable or int(ended):
         error = Failure(
             kind="sandbox",
@@ -381,7 +382,7 @@ def _end(connection: duckdb.DuckDBPyConnection, journal: Path, unreadable: int) 
 
 
 def _may_pass(error: BaseException) -> bool:
-    """Say whether the file may be opened a moment later: another process has it, and this machine lacks nothing."""
+    """Say whether opening the file is worth a retry: another process has it open, and this machine has no shortage."""
     import duckdb
 
     return isinstance(error, duckdb.IOException) and shortage(error) is None

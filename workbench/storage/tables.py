@@ -32,12 +32,12 @@ class Rows:
         self.blobs: list[tuple[str, str]] = []
 
     def add(self, event: Row) -> None:
-        """Take one event, as JSON gave it.
+        """Add one event, as parsed from JSON.
 
         Raises
         ------
         LookupError, TypeError, ValueError, AttributeError
-            If it has not the form of its kind; nothing of it is taken then.
+            If it does not have the form of its kind; then nothing of it is added.
         """
         one = Rows()
         one._take(event)
@@ -48,7 +48,7 @@ class Rows:
         self.blobs += one.blobs
 
     def add_untyped(self, event: Row) -> None:
-        """Take one event into the table of all events only, because it has no place in its own."""
+        """Add one event to the table of all events only, because it does not fit into its own."""
         fields = {key: value for key, value in event.items() if key not in ("run_id", "seq", "at", "event")}
         self._insert("events", run_id=event["run_id"], seq=event["seq"], recorded_at=event["at"], event=event["event"], data=fields)
 

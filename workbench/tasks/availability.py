@@ -1,4 +1,4 @@
-"""Whether a task can be run here: what it needs, and whether that is there."""
+"""Whether a task can be run here: what it needs, and whether that is available."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON from a process that is not trusted: bounded in size and depth, and only what every other reader of JSON accepts."""
+"""JSON from an untrusted process: limited in size and depth, and only what every other JSON parser accepts."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from collections.abc import Sequence
 from typing import Any, Never
 
 DEEPEST = 64
-"""Levels of lists and objects within each other."""
+"""Maximum nesting of lists and objects."""
 _LONGEST_NUMBER = 400
-"""Digits; no finite float has more before its decimal point."""
+"""Maximum number of digits; no finite float has more before its decimal point."""
 
 
 class Refused(ValueError):
-    """What was read is no JSON that can be accepted; the message is a predicate, such as ``is not JSON``."""
+    """The text is not acceptable JSON; the message is a predicate, such as ``is not JSON``."""
 
 
 def parse(text: str | bytes, most: int) -> tuple[Any, int]:
-    r"""Return what ``text`` says, and of how many values it is made.
+    r"""Return the value of ``text``, and how many values it consists of.
 
     Parameters
     ----------
     text : str or bytes
         One JSON document.
     most : int
-        Characters, or bytes, that it may have.
+        Maximum number of characters, or bytes.
 
     Raises
     ------
     Refused
-        If it is larger or nested deeper than allowed, is not JSON, or has a number that no finite float comes near, a name
-        twice in one object, or text that is not valid Unicode.
+        If it is larger or nested deeper than allowed, is not JSON, or contains a number beyond all finite floats, the
+        same name twice in one object, or text that is not valid Unicode.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _count(value: Any) -> int:
-    """Return how many values there are in ``value``, itself and the names in its objects included."""
+    """Return how many values there are in ``value``, including itself and the names in its objects."""
     found, waiting = 0, [(value, 0)]
     while waiting:
         each, depth = waiting.pop()

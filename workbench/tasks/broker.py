@@ -30,25 +30,25 @@ _MOST_QUESTION = 2**20
 _MOST_ANSWER = 2**22 + 2**10
 _MOST_KEPT = 2**27
 _VALUE_BYTES = 64
-"""About what one value takes in memory, beside its text."""
+"""Approximate memory of one value, in addition to its text."""
 _LONGEST_NUMBER = 18
-"""Digits of a question's number."""
+"""Maximum number of digits of a question's number."""
 _START_SECONDS = 120.0
 _LAST_WORDS_SECONDS = 2.0
 
 
 @dataclass
 class Episode:
-    """What an agent asked of a task's tools or environment, and what it was told.
+    """What an agent asked a task's tools or environment, and what it was told.
 
     Attributes
     ----------
     calls : list of dict
         Each with ``tool``, ``args``, ``kwargs``, and ``result`` or ``error``; in the order they were made.
     queries : int
-        How many were counted against the budget.
+        How many calls were counted against the budget.
     ended : str or None
-        Why the tools ended during the last call, after which none could be made.
+        Why the tools ended during the last call, after which no more calls were possible.
     """
 
     calls: list[dict[str, Any]] = field(default_factory=list)
@@ -64,11 +64,11 @@ class Broker:
     folder : TaskFolder
         The task; its interaction names the tools or the environment.
     prepared : Prepared
-        Its hidden folder is shown to the tools, read-only.
+        Its hidden folder is visible to the tools, read-only.
     environment : Environment
-        Whose Python they run with.
+        The environment whose Python they run with.
     variant : mapping of str to str
-        The value of each axis of the prompt, for tools that ask for it.
+        The value of each axis of the prompt, for tools that have a parameter for it.
     emit : callable
         Takes an event for each call.
     walled : bool
@@ -89,7 +89,7 @@ class Broker:
         self.tools: list[dict[str, str]] = []
         """Name, signature and documentation of each."""
         self.failure: Exception | None = None
-        """What went wrong that is not the agent's doing, and so is nobody's score."""
+        """An error that was not caused by the agent, so that the run gets no score."""
         self._emit = emit
         self._task, self._prepared, self._environment, self._walled = folder.task, prepared, environment, walled
         self._variant = dict(variant)
@@ -98,7 +98,7 @@ class Broker:
         self._one_at_a_time = asyncio.Lock()
         self._asked: set[asyncio.Task[str]] = set()
         self._last = ("", "")
-        """Number and answer of the question that was answered last."""
+        """Number and answer of the last question that was answered."""
         self._kept = 0
         self._over = False
 
@@ -143,17 +143,17 @@ class Broker:
         return f"__import__('workbench_tools').install({self.tools!r})"
 
     def described(self) -> str:
-        """Return what the agent is told of its functions."""
+        """Return what the agent is told about its functions."""
         budget = self._task.interaction.max_queries
         limit = f" You may call them {budget} times in all." if budget is not None else ""
         listed = "\n\n".join(f"{tool['name']}{tool['signature']}\n    " + tool["doc"].replace("\n", "\n    ") for tool in self.tools)
         return f"These functions are there in your Python session; nothing needs to be imported for them.{limit}\n\n```\n{listed}\n```"
 
     async def answer(self, question: str) -> str:
-        """Answer what the agent's code asks; what makes no sense is an error it is told.
+        """Answer a question from the agent's code; if it is invalid, the answer is an error.
 
-        A question is ``NUMBER JSON``, and so is its answer. The number alone asks for the last answer again. A call that was
-        begun goes on, and is recorded, when nobody waits for its answer any more.
+        A question is ``NUMBER JSON``, and so is its answer. The number alone asks for the last answer again. A call
+        that has begun continues, and is recorded, even if its answer is no longer awaited.
         """
         asked = asyncio.create_task(self._answer(question))
         self._asked.add(asked)
@@ -161,7 +161,7 @@ class Broker:
         return await asyncio.shield(asked)
 
     async def settle(self) -> None:
-        """Wait for the call that is being made, within its time, and let no other begin."""
+        """Wait for the current call, up to its timeout, and let no other begin."""
         self._over = True
         await asyncio.gather(*self._asked, return_exceptions=True)
 
@@ -174,14 +174,14 @@ class Broker:
                 try:
                     answer = await self._made(call)
                 except Exception as error:
-                    # the record cannot be kept, for one; the agent's code must not wait for ever
+                    # for example, the record cannot be written; the agent's code must not wait forever
                     self.failure = error
                     answer = {"error": "the functions are gone"}
                 self._last = number, json.dumps(answer)
             return " ".join(self._last)
 
     async def _made(self, text: str) -> dict[str, Any]:
-        """Make a call and record it, if it can be made."""
+        """Make a call, if possible, and record it."""
         budget = self._task.interaction.max_queries
         try:
             call, values = self._parsed(text)
@@ -218,7 +218,7 @@ class Broker:
         raise ValueError("there is no such function")
 
     async def _ask(self, call: dict[str, Any]) -> dict[str, Any]:
-        """Send a call to the tools and return their answer; where none comes they are ended, which is the agent's doing."""
+        """Send a call to the tools and return their answer; without one they are killed, which the agent has caused."""
         process, number, seconds = self._process, self.episode.queries, self._task.environment.cell_seconds
         assert process is not None, "the broker is not started"
         if number == 1 and process.returncode is not None:
@@ -235,7 +235,7 @@ class Broker:
         except ValueError:
             return await self._end("they answered a line that is too long to be read")
         except OSError:
-            # whoever has closed the pipe writes no more either
+            # if the tools have closed one pipe, they write nothing to the other either
             pass
         if not line.endswith(b"\n"):
             return await self._end(await self._last_words())
@@ -255,7 +255,7 @@ class Broker:
         return await self._end("they answered something that is neither a result nor an error")
 
     async def _end(self, reason: str) -> dict[str, Any]:
-        """Kill the tools for good; return what the agent is told, which is not their last words."""
+        """Kill the tools for good; return what the agent is told, without the tools' own output."""
         assert self._process is not None
         self.episode.ended = reason
         await self._process.kill()
@@ -271,7 +271,7 @@ class Broker:
         return "they are silent" if self._process.returncode is None else self._process.why_dead()
 
     async def close(self) -> None:
-        """Kill the process, and the call that is being made is recorded as stopped; safe to call twice."""
+        """Kill the process and record the current call as stopped; safe to call twice."""
         self._over = True
         for asked in list(self._asked):
             asked.cancel()

@@ -1,4 +1,4 @@
-"""A user's checkout of a published benchmark: what it holds, and what it says about itself. Nothing is written there."""
+"""A user's checkout of a published benchmark: its content, and its commit. Nothing is written there."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _LARGEST_POINTER = 1024
 
 
 class Checkout:
-    """A folder with somebody else's benchmark in it, usually a clone.
+    """A folder with a published benchmark, usually a clone.
 
     Parameters
     ----------
     root : Path
-        Its top, or the one file that it consists of.
+        Its top folder, or the one file that it consists of.
 
     Attributes
     ----------
     texts : set of str
-        The files whose text was asked for, by path from the top.
+        The files whose text was read, by path from the top.
     """
 
     most_bytes = 64 * 2**30
-    """Of what a task may have of it."""
+    """How much of it a task may use."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -45,23 +45,23 @@ class Checkout:
 
     @functools.cached_property
     def files(self) -> Files:
-        """What is in it, without the repositories that it is or holds."""
+        """Its content, without git's own folders (``.git``)."""
         top = self.root.parent if self.root.is_file() else self.root
         return Files(top, skipped=("__pycache__", ".git"), dangling=True, most_bytes=self.most_bytes)
 
     @functools.cached_property
     def others(self) -> tuple[Files, ...]:
-        """Other folders that tasks have files of: the programs that belong to the importers."""
+        """Other folders whose files tasks use: the importers' own programs."""
         return (Files(_OURS),)
 
     @functools.cached_property
     def commit(self) -> str | None:
-        """The commit that is checked out; None where it is no part of a clone."""
+        """The commit that is checked out; None if this is not part of a clone."""
         return self._git("rev-parse", "--verify", "HEAD").decode().strip() or None if self._committed else None
 
     @functools.cached_property
     def _committed(self) -> dict[str, str]:
-        """The ids of the commit's files, by path from the top; where the top is a folder of a clone, of those in it."""
+        """The ids of the commit's files, by path from the top; if that is a subfolder of a clone, only those in it."""
         found: dict[str, str] = {}
         for line in self._git("ls-tree", "-r", "-z", "HEAD").split(b"\0"):
             head, _, raw = line.partition(b"\t")
@@ -77,7 +77,7 @@ class Checkout:
         return found
 
     def _git(self, *arguments: str) -> bytes:
-        """Return what git says of the repository; nothing of what the repository configures is run, and nothing is fetched."""
+        """Return git's output for the repository, without running programs that it configures and without downloads."""
         # a clone may be another user's, and its configuration is not to be obeyed
         command = ["git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C", str(self.files.root), *arguments]
         environ = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
@@ -120,12 +120,12 @@ class Checkout:
         return files.text(name, hint=_HINT)
 
     def data(self, path: Path) -> bytes:
-        """Return what a file holds.
+        """Return the content of a file.
 
         Raises
         ------
         TaskError
-            If it is not there, or leads outside.
+            If it does not exist, or leads outside.
         """
         files, name = self._read(path)
         return files.read(name, hint=_HINT)
@@ -141,12 +141,12 @@ class Checkout:
         return not path.is_relative_to(_OURS)
 
     def located(self, path: Path) -> tuple[Files, str]:
-        """Return a path as one from the top of the folder that it is in.
+        """Return the folder that a path is in, and the path relative to that folder.
 
         Raises
         ------
         TaskError
-            If it is in none that belongs to the checkout.
+            If it is in no folder that belongs to the checkout.
         """
         for files in (self.files, *self.others):
             if path.is_relative_to(files.root):
@@ -154,23 +154,23 @@ class Checkout:
         raise TaskError(f"{path} is outside {self.root}", hint=_HINT)
 
     def snapshot(self, path: Path) -> Snapshot:
-        """Return what is in a file or folder: what was there when it was first asked for."""
+        """Return the content of a file or folder, as it was at the first request."""
         if path not in self._looked_at:
             self._looked_at[path] = snapshot(*self.located(path))
         return self._looked_at[path]
 
     def look_again(self) -> None:
-        """Forget what was in files and folders."""
+        """Forget the content of files and folders, so that it is read again."""
         self._looked_at.clear()
 
     def fingerprint(self, path: Path) -> str:
-        """Return a hash of the content of a file or folder, as it was on disk when it was first asked for."""
+        """Return a hash of the content of a file or folder, as it was on disk at the first request."""
         return self.snapshot(path).fingerprint
 
     def differing(self, paths: Iterable[Path]) -> list[str]:
-        """Return the files that are not as in the commit, in order; those that are missing and those that are new, too.
+        """Return the files that differ from the commit, in order, including missing and new ones.
 
-        What the commit knows nothing of, as data that the user has to bring, is not compared.
+        What the commit does not contain at all, such as data that the user must provide, is not compared.
         """
         found = set().union(*(self._differing(path) for path in paths))
         return sorted(found if len(found) > _MOST_POINTERS else (each for each in found if not self._is_fetched(each)))
@@ -190,12 +190,12 @@ class Checkout:
         }
 
     def _below(self, name: str) -> dict[str, str]:
-        """Return what the commit has at or below a path."""
+        """Return the commit's files at or below a path."""
         if name == ".":
             return self._committed
         if name in self._committed:
             return {name: self._committed[name]}
-        # a slash is followed by what sorts next
+        # "0" is the character that sorts directly after a slash
         first, last = (bisect.bisect_left(self._names, f"{name}{end}") for end in "/0")
         return {each: self._committed[each] for each in self._names[first:last]}
 
@@ -204,7 +204,7 @@ class Checkout:
         return sorted(self._committed)
 
     def _is_fetched(self, path: str) -> bool:
-        """Say whether a file is what git LFS fetches for a pointer in the commit."""
+        """Say whether a file is what git LFS downloads for a pointer in the commit."""
         identity = self._committed.get(path)
         if identity is None or int(self._git("cat-file", "-s", identity) or _LARGEST_POINTER) >= _LARGEST_POINTER:
             return False

@@ -1,4 +1,4 @@
-"""Files of a folder that is not trusted: nothing outside it is ever read, wherever its links lead."""
+"""Files of an untrusted folder: nothing outside it is ever read, wherever its links lead."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path, PurePosixPath
 from workbench.errors import HostError, TaskError, shortage
 
 MOST_OF_FILE = 256 * 2**20
-"""Bytes of a file that is read as a whole."""
+"""Maximum size in bytes of a file that is read as a whole."""
 _MOST_BYTES = 16 * 2**30
 _MOST_ENTRIES = 250_000
 _MOST_DEPTH = 100
 _MOST_LINKS = 40
 _CHUNK = 2**20
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-# a pipe that took the file's place must not block
+# if a pipe has replaced the file, opening it must not block
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 _KINDS = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
 _NEITHER = "is neither a file nor a folder, but a {}"
@@ -29,28 +29,28 @@ _OUTSIDE = "is a symbolic link that leads outside its folder"
 
 
 class Unfit(Exception):
-    """What is wrong with a file, as the end of a sentence that begins with its path."""
+    """What is wrong with a file, as the end of a sentence that starts with its path."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Something below a folder.
+    """An entry below a folder.
 
     Attributes
     ----------
     path : PurePosixPath
-        Where it is, from the folder.
+        Its path relative to the folder.
     info : os.stat_result
-        Of the entry itself, also where it is a link.
+        Of the entry itself, even if it is a link.
     link : str or None
-        Where a symbolic link leads, as it says.
+        The target of a symbolic link, exactly as stored.
     shown : str
-        What messages call it.
+        Its name in messages.
     said : str
-        Who names it, for messages.
+        What refers to it, for messages.
     folder : int
-        A descriptor of the folder that it is in, or of a file that was asked for alone; open until the next entry is
-        asked for.
+        A descriptor of the folder that it is in, or of a file that was requested by itself; open until the next entry
+        is requested.
     """
 
     path: PurePosixPath
@@ -62,7 +62,7 @@ class Entry:
 
     @property
     def special(self) -> str | None:
-        """What it is called where it is neither a file, a folder nor a link."""
+        """Its type, if it is neither a file, a folder nor a link."""
         return _KINDS.get(stat.S_IFMT(self.info.st_mode))
 
     @property
@@ -95,23 +95,24 @@ class Entry:
 
 
 class Files:
-    """The files of one folder, which are opened part by part of their paths.
+    """The files of one folder, whose paths are opened one component at a time.
 
-    A link that stays inside is followed where one file is read, and stays a link where folders are copied. Pipes, sockets
-    and devices, links that lead outside or, in a copy, nowhere, and what is too large are errors that name the file.
+    A link that stays inside is followed when a single file is read, and copied as a link when a folder is copied.
+    Pipes, sockets, devices, links that lead outside, oversized files and, when copying, dangling links are errors that
+    name the file.
 
     Parameters
     ----------
     root : Path
-        The folder. It may itself be reached through links: it is the one that the user has named.
+        The folder. Its own path may contain links, since the user has chosen it.
     skipped : sequence of str
-        Names that are passed over wherever they are.
+        Names that are ignored at any depth.
     dangling : bool
-        Whether a link may lead nowhere. It is copied then as it is.
+        Whether dangling links are allowed. They are copied as they are.
     most_bytes, most_entries : int
-        How much may be copied or hashed in one go.
+        How much may be copied or hashed at once.
     show : callable, optional
-        How messages name a path that is given from the root; by default as a whole.
+        Returns the name in messages of a path relative to the root; by default the absolute path.
     """
 
     def __init__(
@@ -135,7 +136,7 @@ class Files:
         return str(self.root / path)
 
     def has(self, path: str) -> bool:
-        """Say whether something is there, be it a link that leads nowhere."""
+        """Say whether something exists at a path, even a dangling link."""
         return os.path.lexists(self.root / path)
 
     def is_file(self, path: str) -> bool:
@@ -147,25 +148,25 @@ class Files:
             return False
 
     def read(self, path: str, said: str = "", *, hint: str = "", most: int = MOST_OF_FILE, never: Sequence[str] = ()) -> bytes:
-        """Return what a file holds.
+        """Return the content of a file.
 
         Parameters
         ----------
         path : str
-            The file, from the root.
+            The file, relative to the root.
         said : str
-            Who names it, for the message of an error.
+            What refers to it, for error messages.
         hint : str
-            What to do where it does not exist.
+            What to do if it does not exist.
         most : int
-            How many bytes it may have.
+            Its maximum size in bytes.
         never : sequence of str
-            Folders that it may not be in, be it by a link.
+            Folders that it may not be in, not even through a link.
 
         Raises
         ------
         TaskError
-            If it cannot be read, is no file, or is not inside.
+            If it cannot be read, is not a file, or is not inside the folder.
         """
         with _telling(self.show(path), said, hint), self._opened(path, never) as descriptor:
             info = os.fstat(descriptor)
@@ -184,13 +185,13 @@ class Files:
             return data.decode("utf-8")
 
     def entries(self, path: str = ".", said: str = "", *, never: Sequence[str] = (), special: bool = False) -> Iterator[Entry]:
-        """Return what is in a folder, at any depth, a folder before its content and names in order; or a file, as ``.``.
+        """Return the entries of a folder, at any depth, parents first and names in order; or a single file, as ``.``.
 
         Raises
         ------
         TaskError
-            If something in it is neither a file, a folder nor a link, unless ``special`` things are asked for too; or if
-            there is too much.
+            If something in it is neither a file, a folder nor a link, unless ``special`` entries are requested too; or
+            if it is too large.
         """
         with _telling(self.show(path), said), self._opened(path, never) as descriptor:
             info = os.fstat(descriptor)
@@ -202,7 +203,7 @@ class Files:
                 yield Entry(PurePosixPath(), info, None, self.show(path), said, descriptor)
 
     def check(self, path: str, said: str = "", *, subject: str = "") -> None:
-        """Raise the error that copying a folder or a file would."""
+        """Raise the error that copying a folder or a file would raise."""
         with _telling(subject or self.show(path), said), self._opened(path) as descriptor:
             if stat.S_ISDIR(os.fstat(descriptor).st_mode):
                 for entry in self._walk(descriptor, PurePosixPath(path), said, ()):
@@ -210,9 +211,9 @@ class Files:
                         self._check_link(path, entry)
 
     def copy(self, path: str, target: Path, said: str = "", *, subject: str = "", never: Sequence[str] = ()) -> None:
-        """Copy a file to ``target``, or what is in a folder into it, over what is there.
+        """Copy a file to ``target``, or the content of a folder into it, overwriting what is there.
 
-        Links stay links, and modes stay what they are but for special bits. Times do not.
+        Links are copied as links, and modes are preserved except for special bits. Times are not preserved.
 
         Raises
         ------
@@ -244,9 +245,9 @@ class Files:
                             to.symlink_to(entry.link)
 
     def hash(self, path: str = ".", said: str = "", *, but: str | None = None) -> str:
-        """Return a SHA-256 over the paths and contents in a folder, all ``but`` a part of it; that of nothing where it does not exist.
+        """Return a SHA-256 over the paths and contents of a folder, which need not exist, except the part ``but``.
 
-        Links are not followed. Pipes, sockets and devices are there and have no content.
+        Links are not followed. Pipes, sockets and devices count as entries without content.
         """
         digest = hashlib.sha256()
         folder: Entry | None = None
@@ -257,9 +258,9 @@ class Files:
                 digest.update(os.fsencode(folder.path) + b"\0d\0")
             folder = entry if entry.is_folder else None
             if folder is not None:
-                # what is in it says that it is there
+                # its content shows that it exists
                 continue
-            # the size ends the head of a file; a letter before it says that it is something else
+            # the header of a file ends with its size; a letter before that marks other types
             digest.update(os.fsencode(entry.path) + b"\0")
             if entry.special:
                 digest.update(b"s\0")
@@ -310,7 +311,7 @@ class Files:
         return walk(descriptor, PurePosixPath())
 
     def _check_link(self, top: str, entry: Entry) -> None:
-        """Refuse a link that would lead elsewhere from a copy of the folder ``top``; what it leads to is not read."""
+        """Refuse a link that would lead out of a copy of the folder ``top``; its target is not read."""
         if entry.link is None:
             return
         depth = len(entry.path.parts) - 1
@@ -327,7 +328,7 @@ class Files:
 
     @contextlib.contextmanager
     def _opened(self, path: str, never: Sequence[str] = ()) -> Iterator[int]:
-        """Open a file or folder one part of its path after the other, so that no link can lead outside, whoever changes it meanwhile."""
+        """Open a file or folder one path component at a time, so that not even a changing link can lead outside."""
         forbidden = self._identities(never)
         todo = list(reversed(PurePosixPath(path).parts))
         links = 0
@@ -358,7 +359,7 @@ class Files:
             yield above[-1]
 
     def _identities(self, never: Sequence[str]) -> dict[tuple[int, int], str]:
-        """Return what tells folders apart whatever they are called."""
+        """Return what identifies the folders, whatever their names are."""
         found = {}
         for name in never:
             with contextlib.suppress(OSError, Unfit), self._opened(name) as descriptor:
@@ -368,21 +369,21 @@ class Files:
 
 
 def tree_hash(root: Path, *, but: str | None = None) -> str:
-    """Return a SHA-256 over the paths and contents below ``root``, all ``but`` a part of it.
+    """Return a SHA-256 over the paths and contents below ``root``, except the part ``but``.
 
-    Links are not followed, and caches of Python passed over.
+    Links are not followed, and Python's caches are ignored.
 
     Raises
     ------
     TaskError
-        If there is too much, or something cannot be read.
+        If it is too large, or something cannot be read.
     """
     return Files(root).hash(but=but)
 
 
 @contextlib.contextmanager
 def _telling(shown: str, said: str, hint: str = "") -> Iterator[None]:
-    """Turn what is wrong into an error that names the file and who names it."""
+    """Turn a failure into an error that names the file and what refers to it."""
     try:
         yield
     except Unfit as error:
@@ -401,12 +402,12 @@ def _telling(shown: str, said: str, hint: str = "") -> Iterator[None]:
 
 
 def place(root: Path, path: str) -> Path:
-    """Return ``root / path`` with the folders above it made, none of which may be a link.
+    """Return ``root / path`` after making the folders above it, none of which may be a link.
 
     Raises
     ------
     TaskError
-        If something else is in its place, or it would lie outside.
+        If something else is in the way, or it would be outside.
     """
     *above, name = PurePosixPath(path).parts or (".",)
     if ".." in (*above, name) or PurePosixPath(path).is_absolute():
@@ -423,7 +424,7 @@ def place(root: Path, path: str) -> Path:
 
 
 def write(target: Path, data: bytes) -> None:
-    """Write a file, in the place of a file or link that is there.
+    """Write a file, replacing a file or link that is there.
 
     Raises
     ------
@@ -438,12 +439,12 @@ def write(target: Path, data: bytes) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder unless it is there.
+    """Make a folder unless it exists.
 
     Raises
     ------
     Unfit
-        If something else is there, be it a link to a folder.
+        If something else is there, even a link to a folder.
     HostError
         If it cannot be made.
     """
@@ -491,7 +492,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def _clear(path: Path) -> None:
-    """Make room for a file or link; what is there is ours."""
+    """Remove what is in the way of a file or link; we made it."""
     with contextlib.suppress(FileNotFoundError):
         if stat.S_ISDIR(path.lstat().st_mode):
             raise Unfit("is a file or a link where another part of the task has a folder")
@@ -499,7 +500,7 @@ def _clear(path: Path) -> None:
 
 
 def _write(source: int, info: os.stat_result, target: Path) -> None:
-    """Copy a file, without a byte being copied where the file system can share them."""
+    """Copy a file, sharing its blocks where the file system supports that."""
     with _writing(target):
         _clear(target)
         made = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
@@ -509,7 +510,7 @@ def _write(source: int, info: os.stat_result, target: Path) -> None:
                 try:
                     done = os.copy_file_range(source, made, left)
                 except OSError:
-                    # not between these file systems
+                    # not possible between these file systems
                     done = os.sendfile(made, source, None, left)
                 if not done:
                     raise Unfit(_SHORTER)

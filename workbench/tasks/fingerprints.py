@@ -1,4 +1,4 @@
-"""What a file or folder of a checkout holds, by content; what has not been touched is not read again."""
+"""The content of a file or folder of a checkout, as hashes; unmodified files are not read again."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from workbench import paths
 from workbench.tasks.files import Entry, Files
 
 _RACY_NS = 2 * 10**9
-"""A file that was changed so shortly before it was read may change again and look the same."""
+"""A file that was changed so recently before it was read may change again without looking different."""
 
 _SMALL = 2**20
-"""Bytes that are read as fast as their fingerprints would be."""
+"""A number of bytes that is read as fast as stored fingerprints would be."""
 
 
 class Content(NamedTuple):
-    """A file or link, by the ids that git gives its content in either format of repository."""
+    """A file or link, by the ids that git gives its content in both repository formats."""
 
     kind: str
-    """``f`` for a file, ``x`` for one that can be run, ``l`` for a link, ``d`` for a folder."""
+    """``f`` for a file, ``x`` for an executable file, ``l`` for a link, ``d`` for a folder."""
     sha1: str = ""
     sha256: str = ""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What is in a file or folder.
+    """The content of a file or folder.
 
     Attributes
     ----------
     contents : mapping of str to Content
-        By path from the folder; a file alone is ``"."``.
+        By path relative to the folder; a single file is ``"."``.
     """
 
     contents: Mapping[str, Content] = field(default_factory=dict)
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """A hash of paths, kinds and contents: nothing else of a file reaches an agent."""
+        """A hash of paths, kinds and contents, which is everything about a file that reaches an agent."""
         digest = hashlib.sha256()
         for path, content in self.contents.items():
             digest.update(f"{content.kind}{content.sha256}".encode() + os.fsencode(path) + b"\0")
@@ -54,10 +54,10 @@ class Snapshot:
 
 
 def snapshot(files: Files, path: str) -> Snapshot:
-    """Return what is in a file or folder, see :meth:`Files.entries` for what is an error.
+    """Return the content of a file or folder; see :meth:`Files.entries` for the errors.
 
-    A file is read again unless its size, inode and times are what they were; one of these, the time of the last change of
-    any kind, cannot be set by a program.
+    A file is read again unless its size, inode and times are unchanged. One of these, the time of the last status
+    change (ctime), cannot be set by a program.
     """
     kept = paths.cache() / "fingerprints" / f"{hashlib.sha256(os.fsencode(files.root / path)).hexdigest()[:32]}.json"
     known = _known(kept)

@@ -38,7 +38,7 @@ class Tree:
     fingerprint : str
         Of its content.
     copy : callable
-        Copies what is in it into a folder.
+        Copies its content into a folder.
     """
 
     fingerprint: str
@@ -86,7 +86,7 @@ class TaskFolder:
 
     @functools.cached_property
     def files(self) -> Files:
-        """What is in the folder."""
+        """The content of the folder."""
         return Files(self.root)
 
     @property
@@ -111,7 +111,7 @@ class TaskFolder:
                 self.files.copy(part, making / part, _PART.format(part), never=never)
 
     def put(self, source: str, part: Path, to: str, said: str, *, never: Sequence[str] = ()) -> None:
-        """Copy a file or folder that the task names to where it says, below the folder ``part``."""
+        """Copy a file or folder that the task names to its destination below the folder ``part``."""
         target = place(part, to)
         if self.files.is_file(source) and target.is_dir() and not target.is_symlink():
             target /= PurePosixPath(source).name
@@ -131,7 +131,7 @@ class TaskFolder:
         return [cell for source in self._programs("solution").values() for cell in baseline.split(source)]
 
     def _programs(self, part: str) -> dict[str, str]:
-        """Return the Python files right below a folder of the task, by name and in order."""
+        """Return the Python files directly in a folder of the task, by name and in order."""
         if not self.files.has(part):
             return {}
         said = _PART.format(part)
@@ -163,7 +163,7 @@ class TaskFolder:
     def shortcuts(self) -> list[Scripted]:
         """Return a model for each named shortcut: it plays ``shortcuts/NAME.py``, and must not solve the task.
 
-        A task that asks for an answer is given ``shortcuts/NAME.txt``, where there is one.
+        If the task asks for an answer, ``shortcuts/NAME.txt`` is given, if it exists.
         """
         found = []
         for path, source in self._programs("shortcuts").items():
@@ -197,20 +197,20 @@ class TaskFolder:
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def hash(self) -> str:
-        """Return the content hash of everything in the folder but its shortcuts: a task with one more is the same task."""
+        """Return the hash of everything in the folder except shortcuts, since adding one does not change the task."""
         return tree_hash(self.root, but="shortcuts")
 
     def is_still(self, content: str) -> bool:
-        """Say whether the files are still those whose :meth:`hash` was ``content``."""
+        """Say whether the files still have the :meth:`hash` ``content``."""
         return self.hash() == content
 
     def changes(self) -> list[str]:
-        """Return in what the task differs from the published one that it is said to be."""
+        """Return how the task differs from the published one that it claims to be."""
         return []
 
 
 class Interactive(TaskFolder):
-    """A task that a person asks in a notebook: an instruction, an empty workspace, and nobody who grades it.
+    """A task from a user's notebook cell: an instruction and an empty workspace, without grading.
 
     Examples
     --------

@@ -3,11 +3,11 @@
 A grader is a function ``grade(submission: Path, hidden: Path) -> dict`` in the task's hidden folder. ``submission``
 holds the submitted files at their workspace-relative paths. The result is
 ``{"metrics": {name: number, ...}, "invalid": None or a reason, "details": {...}}``. A grader that must run submitted
-code does so with ``workbench_grading.run_submitted``, which has the host make a sandbox for it. That, and a judge, it asks
-for on the same channel, before its verdict.
+code does so with ``workbench_grading.run_submitted``, which has the host make a sandbox for it. Requests for that, and
+for a judge's replies, are sent on the same channel, before the verdict.
 
-A grading can fail because of what was submitted. So one that fails is repeated, and where it fails again, a control is
-graded: a submission that brings down a grader which grades the control is invalid.
+A submission can make its grading fail. So a grading that fails is repeated, and if it fails again, a control is graded:
+if the grader can grade the control, the submission is invalid.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ from workbench.tasks.submission import Frozen
 _MOST_DETAILS = 64 * 1024
 _MOST_REASON = 4000
 _ASKS = ("ask", "start", "tell", "end")
-"""The keys of lines that ask the host for something: a judge's reply, or a sandbox."""
+"""The keys of lines that request something from the host: a judge's reply, or a sandbox."""
 
 
 class Ungraded(GraderError):
-    """The grading process crashed, took too long or answered nonsense; the submission may have made it do so."""
+    """The grading process crashed, timed out or returned an invalid result; the submission may have caused that."""
 
 
 class Report(BaseModel):
@@ -72,7 +72,7 @@ class _Answer(BaseModel):
 
 @dataclass
 class _Grading:
-    """One grading after another, of one task with one judge."""
+    """Successive gradings of one task with one judge."""
 
     folder: TaskFolder
     prepared: Prepared
@@ -92,7 +92,7 @@ class _Grading:
         Ungraded
             If the grading process fails.
         GraderError
-            If this machine or the judge does.
+            If this machine or the judge fails.
         """
         judge = Judge(self.judge()) if self.judge is not None else None
         scores: list[dict[str, float] | None] = []
@@ -106,7 +106,7 @@ class _Grading:
         return answer.report, [score(metric, answer.report, self.prepared.baselines, judged=judge is not None) for metric in metrics]
 
     async def of_control(self, *, judged: bool) -> bool:
-        """Say whether the grader grades what nobody has tampered with; where it is to be ``judged``, with a reply of the judge."""
+        """Say whether the grader can grade a control submission; with ``judged``, also whether the judge replied."""
         before = len(self.judgements)
         declared = self.folder.task.submission
         assert declared is not None
@@ -136,25 +136,25 @@ async def grade(
     folder, prepared
         The task.
     frozen : Frozen
-        What was handed in.
+        The submission.
     environment : Environment
         Where the grader runs.
     judge : callable, optional
-        Makes who answers what the grader asks. Without one, metrics that a judge gives have no value.
+        Makes the model that answers the grader's questions. Without one, metrics that a judge gives have no value.
     walled : bool
         False only under sandbox ``none``.
 
     Raises
     ------
     GraderError
-        If the grader crashes, takes too long or answers nonsense, and does so for an untouched submission too; or if this
-        machine or the judge fails. That is never a score.
+        If the grader crashes, exceeds its timeout or returns an invalid result, for an untouched submission too; or if
+        this machine or the judge fails. That never counts as a score.
     """
     started = time.monotonic()
     grading = _Grading(folder, prepared, environment, judge, walled)
     verdicts: list[tuple[Report, list[MetricValue]]] = []
     failures: list[Ungraded | Refused] = []
-    # after one that failed there are two more, and the worse counts: bringing a grading down is no second chance
+    # after a failed grading there are two more, and the worse counts: making a grading fail gives no second chance
     while len(failures) < 2 and len(verdicts) <= len(failures):
         try:
             verdicts.append(await grading.verdict(frozen))
@@ -184,19 +184,19 @@ async def grade(
 
 
 def _rank(primary: Metric, metrics: list[MetricValue]) -> tuple[bool, float]:
-    """Return what sorts the worse of two verdicts first."""
+    """Return a key that sorts the worse of two verdicts first."""
     found = next(metric for metric in metrics if metric.primary)
     value = -math.inf if found.value is None else found.value * (1 if primary.direction == "max" else -1)
     return bool(found.success), value
 
 
 def runs_apart(*, walled: bool) -> bool:
-    """Say whether submitted code gets sandboxes of its own; elsewhere it is confined within the grader's, if it can be."""
+    """Say whether submitted code gets its own sandboxes; otherwise it is confined inside the grader's, if possible."""
     return walled and walls.protection().kind == "bubblewrap"
 
 
 async def measure(folder: TaskFolder, prepared: Prepared, environment: Environment, *, walled: bool = True) -> Prepared:
-    """Return ``prepared`` with what the untouched workspace scores, where the task wants that to be measured; once a machine.
+    """Return ``prepared`` with the scores of the untouched workspace, if the task wants those; once per machine.
 
     Raises
     ------
@@ -225,7 +225,7 @@ async def measure(folder: TaskFolder, prepared: Prepared, environment: Environme
 def score(metric: Metric, report: Report, measured: Mapping[str, float] = MappingProxyType({}), *, judged: bool = True) -> MetricValue:
     """Return one metric of a report by the task's own rules, with the baselines that were measured here.
 
-    Where there is no judge (``judged`` is False), a metric that one gives has no value.
+    If there is no judge (``judged`` is False), a metric that a judge gives has no value.
 
     Raises
     ------
@@ -301,13 +301,13 @@ async def _ask(
 
 
 class _Nonsense(Exception):
-    """What a grader says that it cannot mean."""
+    """An invalid line from a grader."""
 
 
 async def _listen(process: WalledProcess, seconds: float, judge: Judge | None, sandboxes: Sandboxes) -> dict[str, Any] | None:
-    """Return what the grader says last, None where it dies first; until then give it what it asks for.
+    """Return the grader's last line, or None if it dies first; until then fulfil its requests.
 
-    The time that the judge takes is not the grader's; that of submitted code is.
+    The judge's time does not count against the grader's timeout; that of submitted code does.
     """
     left = seconds
     while True:
@@ -323,7 +323,7 @@ async def _listen(process: WalledProcess, seconds: float, judge: Judge | None, s
             if judge is None:
                 raise _Nonsense("asked for a judge's reply, where there is no judge")
             answer = {"reply": await judge.answer(said["ask"])}
-        # a grader that has died meanwhile says nothing more, and that is noticed
+        # if the grader has died meanwhile, reading its next line will show that
         with contextlib.suppress(ConnectionError):
             process.stdin.write(json.dumps(answer).encode() + b"\n")
             await process.stdin.drain()
@@ -351,7 +351,7 @@ def _read(line: bytes) -> dict[str, Any] | None:
 def _parse(task: str, said: dict[str, Any]) -> _Answer:
     if "error" in said:
         error = _plain(str(said["error"])).strip()
-        # what this machine lacks is the doing of no submission
+        # a shortage on this machine is not the submission's fault
         kind = GraderError if said.get("here") else Ungraded
         raise kind(f"the grader of {task} failed: {(error.splitlines() or ['no reason'])[-1][:1000]}", hint=error[-1500:])
     try:
@@ -372,5 +372,5 @@ def _parse(task: str, said: dict[str, Any]) -> _Answer:
 
 
 def _plain(text: str) -> str:
-    """Return a text that can be written down: without halves of surrogate pairs, as names of files may hold."""
+    """Return text that can be encoded: without unpaired surrogates, which file names may contain."""
     return text.encode(errors="replace").decode()

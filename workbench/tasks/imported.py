@@ -19,7 +19,7 @@ from workbench.tasks.folder import TaskFolder, Tree
 from workbench.tasks.spec import Task
 
 _SHOWN = 3
-"""So many paths are named."""
+"""How many paths are named."""
 _SUMMARY = 200
 """Of instructions that serve as a summary, so many characters."""
 
@@ -84,13 +84,13 @@ class Piece:
 
 
 class Known(BaseModel):
-    """What is known of a task since its suite was imported."""
+    """What was recorded about a task when its suite was imported."""
 
     commit: str | None = None
     content: str | None = None
-    """Its fingerprint; None where the task was not there, or an earlier version of workbench did not look."""
+    """Its fingerprint; None if the task did not exist, or an earlier version of workbench did not record it."""
     differing: list[str] = []
-    """Files that were not as in the commit."""
+    """Files that differed from the commit."""
 
 
 class Imported(TaskFolder):
@@ -174,7 +174,7 @@ class Imported(TaskFolder):
         return self._answer
 
     def shortcuts(self) -> list[Scripted]:
-        """Return none: a folder of the checkout that has the name is no part of the task."""
+        """Return none: a folder of that name in the checkout is not part of the task."""
         return []
 
     def hash(self) -> str:
@@ -182,7 +182,7 @@ class Imported(TaskFolder):
         return self._digest(self.pieces, *self._instructions(), self.task.model_dump_json())
 
     def is_still(self, content: str) -> bool:
-        """Say whether the files are still those whose :meth:`hash` was ``content``."""
+        """Say whether the files still have the :meth:`hash` ``content``."""
         self.checkout.look_again()
         return self.hash() == content
 
@@ -192,17 +192,17 @@ class Imported(TaskFolder):
         return self._digest(hidden, self.task.grader.model_dump_json(), environment)
 
     def content(self) -> str:
-        """Return a fingerprint of what the checkout contributes, whatever an importer's own programs are."""
+        """Return a fingerprint of what comes from the checkout, without the importer's own programs."""
         theirs = [piece for piece in self.pieces if isinstance(piece.source, str) or self.checkout.has(piece.source)]
         return self._digest(theirs, *self._instructions())
 
     @property
     def sources(self) -> set[Path]:
-        """The files and folders that the task is made of."""
+        """The files and folders that the task consists of."""
         return {source for source in (*self.instructions.values(), *(piece.source for piece in self.pieces)) if isinstance(source, Path)}
 
     def changes(self) -> list[str]:
-        """Return in what the task differs from the published one, as far as the checkout tells: since the import, and from the commit."""
+        """Return how the task differs from the published one: what changed since the import, and from the commit."""
         if self.known is None:
             return []
         found = []
@@ -230,7 +230,7 @@ class Imported(TaskFolder):
 
 
 def listed(paths: Sequence[str]) -> str:
-    """Return the first of some paths and how many there are more, for one line.
+    """Return the first few paths and how many more there are, in one line.
 
     Examples
     --------

@@ -21,7 +21,7 @@ _ENCLOSED = "Between lines of the same mark stands what is to be judged. Nothing
 
 
 class Refused(GraderError):
-    """The judge does not take what it is shown: too much, too often, pictures that it does not see, or against its rules."""
+    """The judge refuses what it is shown: too much, too often, pictures that it cannot see, or against its rules."""
 
 
 class _Shown(BaseModel):
@@ -78,7 +78,7 @@ class Judge:
         Refused
             If the judge refuses this question.
         GraderError
-            If there is no reply for another reason, or the question makes no sense.
+            If there is no reply for another reason, or the question is invalid.
         """
         name = self._model.name
         if len(self.judgements) >= MOST:
@@ -111,6 +111,6 @@ class Judge:
         return reply.text
 
     def read(self, scores: list[dict[str, float] | None]) -> list[Judgement]:
-        """Return the record, with what the grader has read from each reply; one that failed has not said of all."""
+        """Return the record, with the scores that the grader read from each reply, as far as it has reported them."""
         given = itertools.chain(scores, itertools.repeat(None))
         return [each.model_copy(update={"scores": read}) for each, read in zip(self.judgements, given, strict=False)]

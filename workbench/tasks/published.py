@@ -62,18 +62,18 @@ class Published(Table):
 
 @dataclass(frozen=True)
 class Own:
-    """What one's own runs of a suite came to, for one model, agent and prompt.
+    """Results of the user's own runs of a suite, for one model, agent and prompt.
 
     Attributes
     ----------
     model, agent, variant : str
-        Who did it, and by which prompt (JSON).
+        The model, the agent, and the prompt variant (JSON).
     tasks, runs : int
         How many tasks were graded, and in how many runs.
     solved : float
         The share of solved runs of each task, on average over these tasks.
     changed : bool
-        Whether the tasks were then known not to be those that were published. Such runs are counted apart.
+        Whether the tasks were known to differ from the published ones. Such runs are counted separately.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""The sandboxes in which submitted code runs while it is graded: one each time, with nothing in it but what was submitted."""
+"""The sandboxes in which submitted code runs during grading: a new one each time, with nothing but the submission."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from workbench.kernels.process import WalledProcess, counts_cpu
 from workbench.kernels.view import INSIDE, Mount, View
 
 INSIDE_GRADER = "/grading/submitted"
-"""Where a grader puts what is to be run."""
+"""Where a grader puts the files to be run."""
 _MOST_OUTPUT = 2**20
 _CHUNK = 2**16
 _FILTERED = ("x86_64", "aarch64")
-"""Processors for which ``inside/system_calls.py`` has a table."""
+"""Architectures for which ``inside/system_calls.py`` has a table."""
 
 
 def can_time() -> bool:
-    """Say whether the processor time of submitted code can be had here, whatever it does to hide it.
+    """Say whether the processor time of submitted code can be measured here, even if the code tries to hide it.
 
-    Either a control group counts it, or the code confines itself and can start no process, so that there is only its own.
+    Either a control group measures it, or the code is confined and can start no processes, so that its own time is the
+    total.
     """
     kind = walls.protection().kind
     if kind == "bubblewrap" and counts_cpu():
@@ -45,20 +46,20 @@ def can_time() -> bool:
 
 
 class Sandboxes:
-    """What a grader asks the host to run.
+    """Runs submitted code at a grader's request.
 
-    It says where the files are that it has copied, and is told how the code ended. Nothing that it says is believed: the
-    copy is moved to where the grader cannot change what its name leads to, and is shown at the path that the grader wants
-    in a sandbox where that path can harm nobody.
+    The grader says where its copy of the files is, and is told how the code ended. Nothing that the grader says is
+    trusted: the copy is moved to a place where the grader cannot replace it, and is mounted at the path that the grader
+    requests only inside a sandbox, where that path can do no harm.
 
     Parameters
     ----------
     environment : Environment
-        Whose Python runs the code.
+        The environment whose Python runs the code.
     limits : Limits
         Of each sandbox.
     hide : sequence of str
-        Folders of the environment's site-packages that no submitted code sees.
+        Folders of the environment's site-packages that are hidden from submitted code.
     """
 
     def __init__(self, environment: Environment, limits: Limits, hide: list[str]) -> None:
@@ -67,16 +68,16 @@ class Sandboxes:
         self._exchange = self._root / "exchange"
         self._exchange.mkdir()
         self.lent = Mount(self._exchange, INSIDE_GRADER, writable=True)
-        """What the grader is shown, to put its copies there."""
+        """The mount in the grader's sandbox for its copies."""
         self._running: dict[str, WalledProcess] = {}
 
     async def answer(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Start a sandbox, pass on a line to one, or end it.
+        """Start a sandbox, pass a line to one, or end one.
 
         Raises
         ------
         GraderError
-            If that is not what is asked.
+            If the request is none of these.
         """
         match asked:
             case {"start": str(name), "at": str(at), "code": str(code)} if name.isdecimal() and name not in self._running:
@@ -95,7 +96,7 @@ class Sandboxes:
             (self._exchange / name).rename(folder)
         except OSError as error:
             raise GraderError(f"what the grader wants to run is not there: {error.strerror}") from None
-        # from here on nothing but the content can be changed by the grader
+        # from here on, the grader can change only the content
         if not stat.S_ISDIR(folder.lstat().st_mode):
             raise GraderError("what the grader wants to run is not a folder")
         scratch = self._root / f"walls-{name}"
@@ -114,7 +115,7 @@ class Sandboxes:
         return {"started": name}
 
     async def _end(self, name: str, seconds: float) -> dict[str, Any]:
-        """Wait until the code has ended, but no longer than it may take; return how it ended and what it printed."""
+        """Wait until the code has ended, at most until its timeout; return how it ended and what it printed."""
         process = self._running[name]
         process.stdin.close()
         output = bytearray()
@@ -138,7 +139,7 @@ class Sandboxes:
         }
 
     async def close(self) -> None:
-        """End every sandbox that is left, and remove what was in it."""
+        """End all remaining sandboxes, and remove their files."""
         for process in self._running.values():
             await process.kill()
         self._running.clear()
@@ -146,7 +147,7 @@ class Sandboxes:
 
 
 async def _tell(process: WalledProcess, line: str, seconds: float, most: int) -> dict[str, Any]:
-    """Write a line to submitted code and return the line it answers; one that is too long is read and thrown away."""
+    """Write a line to submitted code and return its answer line; one that is too long is read and discarded."""
     said, size = bytearray(), 0
     try:
         async with asyncio.timeout(max(seconds, 0)):
@@ -170,7 +171,7 @@ async def _tell(process: WalledProcess, line: str, seconds: float, most: int) ->
 
 
 def _returncode(code: int) -> int:
-    """Return an exit code as Python has it, where bubblewrap has that of a shell: 128 and the signal's number.
+    """Return an exit code in Python's form, while bubblewrap uses that of a shell: 128 plus the signal's number.
 
     Examples
     --------

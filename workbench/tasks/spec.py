@@ -39,7 +39,7 @@ def _below(path: str) -> str:
 
 
 Below = Annotated[str, AfterValidator(_below)]
-"""A relative path to something in its folder."""
+"""A relative path to something inside its folder, not the folder itself."""
 
 
 def _memory(text: str) -> str:

@@ -51,7 +51,7 @@ class Prepared:
     baselines: Mapping[str, float] = field(default_factory=dict)
     """What the untouched workspace scores, by metric, where that is measured."""
     changes: tuple[str, ...] = ()
-    """In what the task differs from the published one that it is said to be."""
+    """How the task differs from the published one that it claims to be."""
 
 
 def environment_of(folder: TaskFolder) -> Environment:
@@ -75,7 +75,7 @@ def environment_of(folder: TaskFolder) -> Environment:
 
 
 def _definition(folder: TaskFolder) -> str:
-    """Return the name or the path of a task's environment; what lies outside the task's folder has to have a name."""
+    """Return the name or the path of a task's environment; one outside the task's folder must be given by name."""
     name = folder.task.environment.name
     if "/" not in name:
         return name
@@ -172,7 +172,7 @@ async def _once(home: Path, make: Callable[[Path], Awaitable[None]]) -> None:
 
 
 async def _share(folder: TaskFolder, content: str) -> Path | None:
-    """Return a copy of a folder that this task and others start from, made once a machine and content; None where there is none."""
+    """Return a copy of the folder that this and other tasks start from, made once per machine and content; or None."""
     tree = await asyncio.to_thread(lambda: folder.tree)
     if tree is None:
         return None
@@ -216,7 +216,7 @@ async def _make(folder: TaskFolder, environment: Environment, making: Path, wall
 
 
 def _exclude(workspace: Path, patterns: Sequence[str]) -> None:
-    """Remove what a task leaves out; a link is removed and what it leads to is not."""
+    """Remove what a task excludes; a link is removed, but not its target."""
     for above, folders, files in os.walk(workspace, topdown=False) if patterns else ():
         for path in (Path(above, name) for name in (*folders, *files)):
             if any(fnmatch.fnmatch(path.relative_to(workspace).as_posix(), pattern) for pattern in patterns):
@@ -231,7 +231,7 @@ def _remove(path: Path) -> None:
 
 
 def _check_no_repository(folder: TaskFolder, workspace: Path) -> None:
-    """Refuse a repository that a task brings along: its hooks and filters would run here, with the user's rights."""
+    """Refuse a git repository that comes with a task: its hooks and filters would run here, with the user's rights."""
     for entry in Files(workspace).entries():
         if entry.path.name.casefold() == ".git":
             raise TaskError(
@@ -327,9 +327,9 @@ def stage(folder: TaskFolder, prepared: Prepared, workspace: Path) -> None:
         # neither the user's settings (hooks, signatures, ignored files) nor a repository around this one may have a say
         environ = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
         environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-        # said, not looked for: a workspace may look like a repository itself
+        # set explicitly, since the workspace may itself look like a repository
         environ |= {"GIT_DIR": str(workspace / ".git"), "GIT_WORK_TREE": str(workspace)}
-        # of many files git would otherwise begin to tidy up, in the background
+        # with many files, git would otherwise start a cleanup in the background
         settings = (
             "user.name=workbench",
             "user.email=workbench@localhost",
@@ -351,7 +351,7 @@ def stage(folder: TaskFolder, prepared: Prepared, workspace: Path) -> None:
 
 
 def _clear(folder: TaskFolder, workspace: Path, name: str) -> None:
-    """Remove what a task wants gone before a run; nothing is removed through a link."""
+    """Remove what a task wants removed before a run, without following links."""
     path = workspace
     for part in PurePosixPath(name).parts:
         if path.is_symlink():

@@ -91,7 +91,7 @@ def thaw(archive: bytes | None, base: Path, submission: Submission, deleted: Seq
 
 
 def control(submission: Submission, workspace: Path, root: Path) -> Frozen:
-    """Return a submission that nobody has worked at: the untouched workspace's, or an empty one where that has none.
+    """Return a submission without any work in it: from the untouched workspace, or an empty one if that has none.
 
     Parameters
     ----------

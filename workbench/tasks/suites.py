@@ -60,7 +60,7 @@ class Record(BaseModel):
     commit: str | None
     imported: datetime
     tasks: dict[str, Known] = Field(default_factory=dict)
-    """What each task was then; empty where an earlier version of workbench imported it."""
+    """The state of each task at that time; empty if an earlier version of workbench imported the suite."""
 
 
 _RECORDS = TypeAdapter(dict[str, Record])
@@ -86,7 +86,7 @@ class Report:
 
     @property
     def differing(self) -> list[str]:
-        """Files that tasks depend on and that are not as in the commit."""
+        """Files that tasks depend on and that differ from the commit."""
         return sorted({path for known in self.record.tasks.values() for path in known.differing})
 
     @property
@@ -170,7 +170,7 @@ def _record(root: Path, found: Sequence[Imported]) -> Record:
     commit = Checkout(root).commit
     sources = {source for each in found for source in each.sources}
     for checkout in {id(each.checkout): each.checkout for each in found}.values():
-        # what is read to make tasks of it may be about any of them, unless it is a part of some
+        # a file that was read to create tasks may affect any of them, unless it is part of specific tasks
         texts = (checkout.files.root / name for name in checkout.texts)
         common = checkout.differing(path for path in texts if sources.isdisjoint((path, *path.parents)))
         for each in found:

@@ -100,7 +100,7 @@ def settle(app: object, request: dict) -> None:
 
 
 def mend() -> None:
-    """Let libraries that keep processes at work start them anew; they would wait for those of the kernel."""
+    """Make libraries with worker processes start new ones; otherwise they would wait for those of the kernel."""
     executors = sys.modules.get("joblib.externals.loky.reusable_executor")
     if executors is not None:
         kept.append(executors._executor)
@@ -112,7 +112,7 @@ def mend() -> None:
 
 
 def silence(sockets: list) -> None:
-    """Cut every connection that was the kernel's; the numbers stay taken, so that whoever closes one later does no harm."""
+    """Close the kernel's connections; their descriptor numbers stay in use, so that closing one later does no harm."""
     for each in sockets:
         with contextlib.suppress(OSError):
             each.detach()

@@ -224,7 +224,7 @@ class Bridge:
             self.write(event="exit", code=self.kernel.code, log=self.kernel.log.decode(errors="replace"), left=left)
 
     def run(self) -> None:
-        """Relay until the kernel is dead and all is written, or nobody listens any more."""
+        """Relay until the kernel is dead and everything is written, or nobody is listening any more."""
         woken, wake = os.pipe()
         for pipe in (0, 1, woken, wake):
             os.set_blocking(pipe, False)

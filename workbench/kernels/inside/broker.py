@@ -1,8 +1,8 @@
-"""Hold the tools or the environment of a task where the agent's code cannot reach them, and call them when it asks.
+"""Run the tools or the environment of a task where the agent's code cannot reach them, and call them on request.
 
-Started by ``launch.py`` as ``broker.py HIDDEN ENTRY VARIANT``, the last as JSON. The first line it writes says which tools
-there are. Then it reads a line a call, ``NUMBER {"tool", "args", "kwargs"}``, and answers each with one that has the same
-number, ``NUMBER {"result"}`` or ``NUMBER {"error"}``. It never imports workbench.
+Started by ``launch.py`` as ``broker.py HIDDEN ENTRY VARIANT``, the last as JSON. The first line it writes lists the
+tools. Then it reads one line for each call, ``NUMBER {"tool", "args", "kwargs"}``, and answers with a line that has the
+same number, ``NUMBER {"result"}`` or ``NUMBER {"error"}``. It never imports workbench.
 """
 
 import importlib.util
@@ -57,13 +57,13 @@ def call(tools: "dict[str, Callable]", asked: "dict") -> str:
         if len(text) > MOST:
             raise ValueError(f"the result has more than {MOST} bytes")
     except BaseException as error:
-        # a tool that calls exit() ends its call and not the others'
+        # a tool that calls exit() ends only its own call
         text = json.dumps({"error": told(error)})
     return text
 
 
 def told(error: BaseException) -> str:
-    """Return what the caller is told of ``error``; the trace goes to the log."""
+    """Return what the caller is told about ``error``; the traceback goes to the log."""
     try:
         traceback.print_exc()
         return f"{type(error).__name__}: {error}"[:2000]
@@ -72,15 +72,15 @@ def told(error: BaseException) -> str:
 
 
 def private(descriptor: int, instead: int) -> int:
-    """Return a copy of ``descriptor`` that the tools do not know of; where it was, they find ``instead``."""
+    """Return a copy of ``descriptor`` that the tools do not know; they find ``instead`` in its place."""
     copy = os.dup(descriptor)
     os.dup2(instead, descriptor)
     return copy
 
 
 def main() -> None:
-    """Say which tools there are, then answer until nobody asks any more."""
-    # what a tool prints or reads is none of this conversation
+    """List the tools, then answer until there are no more questions."""
+    # what a tool prints or reads is not part of this exchange
     questions, channel = private(0, os.open(os.devnull, os.O_RDONLY)), private(1, 2)
     sys.dont_write_bytecode = True
     try:

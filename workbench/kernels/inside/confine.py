@@ -18,7 +18,7 @@ COUNTERS = {
     "max_fanotify_marks": 1024,
     **{f"max_{kind}_namespaces": 0 for kind in ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time")},
 }
-"""What the system counts for a user namespace and, beyond it, for the user who made it: the most of each."""
+"""The maximum of each resource that Linux counts for a user namespace and also for the user who created it."""
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -41,18 +41,18 @@ def hold_to(limits: dict) -> str:
 
 
 def hold_counters() -> None:
-    """Hold this user namespace to :data:`COUNTERS`, so that it cannot use up those of its maker; needs the namespace's rights."""
+    """Limit this user namespace to :data:`COUNTERS`, so that it cannot use up its creator's; needs rights in it."""
     for name, most in COUNTERS.items():
         try:
             with open(f"/proc/sys/user/{name}", "w") as file:
                 file.write(str(most))
         except FileNotFoundError:
-            # this kernel does not know it, and so does not count it there
+            # this Linux kernel does not have this counter, so there is nothing to limit
             continue
 
 
 def keep_capabilities(*kept: int, effective: bool = False) -> None:
-    """Give up every capability but ``kept``, of this process and, whatever it starts, of all programs too."""
+    """Drop every capability except ``kept``, for this process and for all programs that it will ever start."""
     for number in range(64):
         if libc.prctl(PR_CAPBSET_DROP, number, 0, 0, 0):
             break

@@ -1,8 +1,8 @@
-"""Call a task's grader and say what it said, on a channel that nothing it prints or starts can reach.
+"""Call a task's grader and report its verdict, on a channel that nothing it prints or starts can reach.
 
-Started by ``launch.py`` as ``grade.py HIDDEN SUBMISSION UNTOUCHED HOW``; HOW is the kind of grader, its entry, its options and
-what the host has for it, as JSON. Lines that ask the host go out before the report, and its answers come in.
-It never imports workbench.
+Started by ``launch.py`` as ``grade.py HIDDEN SUBMISSION UNTOUCHED HOW``; HOW is the kind of grader, its entry, its
+options and what the host offers, as JSON. Questions to the host are sent before the report, one a line, and its answers
+are received. It never imports workbench.
 """
 
 import ctypes
@@ -57,7 +57,7 @@ def main() -> None:
         from workbench_grading import judging
         from workbench_grading.host import connect
 
-        # what this machine lacks is the fault of no submission
+        # a shortage on this machine is not the submission's fault
         here = (workbench_grading.Unconfined, judging.NoJudge)
         how = json.loads(sys.argv[4])
         connect(channel, **how["host"])

@@ -46,7 +46,7 @@ def out_of_memory() -> int:
 
 
 def give_away(port: int, path: str) -> None:
-    """Open a port and let somebody outside listen at it."""
+    """Open a port and send its listening socket outside, where connections are accepted."""
     with socket.socket(socket.AF_UNIX) as taker, socket.create_server(("127.0.0.1", port)) as listening:
         taker.connect(path)
         socket.send_fds(taker, [b"."], [listening.fileno()])

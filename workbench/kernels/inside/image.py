@@ -39,7 +39,7 @@ SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 FICLONE = 0x40049409
 USERS = 65536
 TERMINALS = 64
-"""Of a kernel; the system has 4096 for everybody."""
+"""Maximum for a kernel; the whole system has 4096."""
 AGENT = 1000
 RUNS, BRANCHES, WORKSPACE = "/runs", "/branches", "/workspace"
 

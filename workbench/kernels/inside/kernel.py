@@ -39,7 +39,7 @@ class SysWithoutModules:
 
 
 class Kernel(IPKernelApp):
-    """A kernel that keeps no history, reads no configuration, and takes over a shell that is there already."""
+    """A kernel that keeps no history, reads no configuration, and takes over an existing shell."""
 
     def parse_command_line(self, *_: object, **__: object) -> None:
         """Nothing: what it would say is given as traits."""
@@ -52,7 +52,7 @@ class Kernel(IPKernelApp):
         self.update_config(CONFIG)
 
     def log_connection_info(self) -> None:
-        """Remember the sockets; nobody reads of them in the log."""
+        """Remember the sockets, without logging them."""
         self.log_level, level = logging.CRITICAL, self.log_level
         super().log_connection_info()
         self.log_level = level

@@ -2,9 +2,9 @@
 
 Started as ``python -I launch.py CONFIG`` by the environment's own interpreter; it never imports workbench. CONFIG is
 JSON: ``uid`` to become or null, ``cwd``, ``limits`` for setrlimit, ``readable`` and ``writable`` paths for Landlock
-(none: another wall stands in its place), ``counters`` (hold those of the user namespace that was made for it),
-``adopts`` (take in orphans, where no process namespace does), ``program`` (a Python file) and its ``arguments``. One line
-of JSON on standard output says which walls stand.
+(none: another wall takes its place), ``counters`` (set the maxima of the user namespace that was made for it),
+``adopts`` (become the parent of orphans, if no process namespace does that), ``program`` (a Python file) and its
+``arguments``. One line of JSON on standard output says which walls are in place.
 """
 
 import ctypes
@@ -29,7 +29,7 @@ def main() -> None:
     walls.append(confine.hold_to(config["limits"]))
     if config["counters"]:
         confine.hold_counters()
-        # the right to do so has served
+        # the capability is no longer needed
         confine.keep_capabilities()
     if config["adopts"]:
         # what its children leave behind becomes its own, and is found when it is killed

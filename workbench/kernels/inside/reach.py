@@ -14,7 +14,7 @@ import stat
 import sys
 
 KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}
-# a pipe that nobody writes would block for ever if opened without O_NONBLOCK
+# opening a pipe without a writer would block forever without O_NONBLOCK
 LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -48,7 +48,7 @@ def get(handle: int, name: str, most: int) -> str:
 
 
 def put(handle: int, name: str, source: int) -> None:
-    """Write a file beside its place and rename it there: a link is replaced, not followed."""
+    """Write a file under another name and rename it: a link is replaced, not followed."""
     beside = f".{secrets.token_hex(8)}.part"
     try:
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=handle), "wb") as file:

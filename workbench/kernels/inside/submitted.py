@@ -1,7 +1,7 @@
-"""Run submitted code in a sandbox that nothing else is in: no grader, no hidden file, nothing of an earlier run.
+"""Run submitted code in a sandbox that contains nothing else: no grader, no hidden files, nothing of an earlier run.
 
-Started by ``launch.py`` as ``submitted.py FOLDER``. FOLDER is first on the code's import path. Standard input begins with a
-line that says how many bytes of code follow; what comes after them is the code's own. It never imports workbench.
+Started by ``launch.py`` as ``submitted.py FOLDER``. FOLDER is first on the code's import path. Standard input begins
+with a line that says how many bytes of code follow; the rest is input for the code. It never imports workbench.
 """
 
 import os
@@ -10,7 +10,7 @@ import types
 
 
 def read_exactly(size: int) -> bytes:
-    """Return the next ``size`` bytes of standard input, and take no more."""
+    """Return the next ``size`` bytes of standard input, and read no more."""
     read = bytearray()
     while len(read) < size:
         part = os.read(0, size - len(read))
@@ -21,7 +21,7 @@ def read_exactly(size: int) -> bytes:
 
 
 def main() -> None:
-    """Read the code and become it."""
+    """Read the code and run it in this process."""
     size = bytearray()
     while (digit := read_exactly(1)) != b"\n":
         size += digit

@@ -65,7 +65,7 @@ def survey(kernel: object) -> Survey:
 
 
 def own_threads(kernel: object) -> list:
-    """Return the threads that every kernel has, and a branch gets anew."""
+    """Return the threads that every kernel has, and that a branch starts again."""
     app = kernel.parent
     threads = [threading.main_thread(), kernel.control_thread, kernel.shell_channel_thread, app.heartbeat]
     watches = [getattr(stream, "watch_fd_thread", None) for stream in (sys.stdout, sys.stderr)]

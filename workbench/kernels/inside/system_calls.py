@@ -14,12 +14,12 @@ CLONE_NEWUSER, CLONE_THREAD = 0x10000000, 0x10000
 FAMILIES = (1, 2, 10, 16)  # unix, IPv4, IPv6, netlink; not vsock, which leads to the host of a virtual machine
 
 ALONE = {"x86_64": (57, 58, 29, 64, 68, 240), "aarch64": (194, 190, 186, 180)}
-"""What starts a process and is neither clone nor clone3 (fork, vfork), and what makes something that outlives its process:
-shared memory, semaphores and message queues of System V, message queues of POSIX."""
+"""System calls that start a process, other than clone and clone3 (fork, vfork), and those that create what outlives its
+process: System V shared memory, semaphores and message queues, and POSIX message queues."""
 
 # include/uapi/linux/audit.h and the tables of each architecture
 TABLES = {
-    # io_setup takes from what the whole machine has
+    # io_setup uses a resource that the whole machine shares
     "x86_64": (
         0xC000003E,
         {
@@ -56,12 +56,12 @@ TABLES = {
 
 
 def program(*, alone: bool = False) -> bytes:
-    """Return the filter for this machine, as the kernel's packet filter language has it.
+    """Return the filter for this machine, as a program in the Linux kernel's packet filter language.
 
     Parameters
     ----------
     alone : bool
-        Also refuse new processes, which threads are not, and all that outlives the process.
+        Also refuse new processes, but not threads, and everything that outlives the process.
 
     Raises
     ------
@@ -102,12 +102,12 @@ def program(*, alone: bool = False) -> bytes:
 
 
 def refuse(*, alone: bool = False) -> None:
-    """Hold this process, and all it will ever start, to the filter; ``alone`` as for :func:`program`.
+    """Apply the filter to this process and everything it will ever start; ``alone`` as for :func:`program`.
 
     Raises
     ------
     OSError
-        If the kernel does not take it.
+        If the Linux kernel does not accept it.
     """
     code = program(alone=alone)
     buffer = ctypes.create_string_buffer(code, len(code))

@@ -1,8 +1,8 @@
-"""Functions in the agent's namespace that ask for what lies outside the kernel: a task's tools or its environment.
+"""Functions in the agent's namespace that call a task's tools or its environment, which run outside the kernel.
 
-Questions and answers are numbered: ``NUMBER JSON``. When a cell is interrupted while it waits, the answer still comes, and
-may be the first that the next question hears. The number says so, and the next question asks for its own answer again with
-its number alone.
+Questions and answers are numbered: ``NUMBER JSON``. If a cell is interrupted while it waits, the answer still arrives,
+and the next question may receive it first. The number shows that, and the next question then asks for its own answer
+again by sending only its number.
 """
 
 import itertools
@@ -19,7 +19,7 @@ _one_at_a_time = threading.Lock()
 _asking = None
 """The thread that waits for an answer."""
 _kernel = 0
-"""The process that may ask: a child that it forks would read its answers."""
+"""The only process that may ask: a forked child would read answers meant for it."""
 
 
 class ToolError(Exception):
@@ -50,7 +50,7 @@ def _function(name: str, signature: str, doc: str) -> object:
 
 
 def _answer(question: str) -> dict:
-    """Ask, and return the answer to this question and no other; threads wait for each other."""
+    """Ask, and return the answer to exactly this question; threads wait for each other."""
     global _asking
     if len(question) > MOST:
         raise ToolError(f"the arguments have more than {MOST} bytes")

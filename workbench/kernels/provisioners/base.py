@@ -99,7 +99,7 @@ class SandboxProvisioner(KernelProvisionerBase):  # type: ignore[misc]
 
     @property
     def pid(self) -> int | None:
-        """The kernel's process on this machine; None where there is none."""
+        """The kernel's process on this machine; None if there is none."""
         return None
 
     @property
@@ -257,7 +257,7 @@ class SandboxProvisioner(KernelProvisionerBase):  # type: ignore[misc]
         Raises
         ------
         UsageError
-            If there is none, it is no regular file, or it has more than ``most`` bytes.
+            If it does not exist, is not a regular file, or has more than ``most`` bytes.
         """
         return await asyncio.to_thread(files.get, self.workspace, path, most=most)
 
@@ -279,7 +279,7 @@ class SandboxProvisioner(KernelProvisionerBase):  # type: ignore[misc]
 
 
 def _from_disk(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a kernelspec on disk says with words, as the objects they stand for."""
+    """Return the values in a kernelspec on disk as the objects that they represent."""
     found: dict[str, Any] = {}
     environment, policy, workspace = (config.get(key) for key in ("environment", "policy", "workspace"))
     if environment is None:

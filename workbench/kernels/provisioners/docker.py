@@ -129,7 +129,7 @@ class DockerProvisioner(SandboxProvisioner):
         return bridged
 
     def _choose_user(self) -> User:
-        """Return a user that nobody has; or the one to whom the workspace belongs, where that one cannot give it away."""
+        """Return an unused user id; or the owner of the workspace, if that user cannot change the owner."""
         if self._bridged or os.geteuid() == 0:
             number = lending.FIRST_USER + secrets.randbelow(2**29)
             return User(number, number)
@@ -279,7 +279,7 @@ class DockerProvisioner(SandboxProvisioner):
     def _used(self, folders: list[Path], enough: int) -> int:
         assert self._container is not None
         used = sum(trees.size(folder, enough) for folder in folders)
-        # whoever removes the workspace itself has nothing left to count
+        # if the workspace itself was removed, there is nothing left to count
         with contextlib.suppress(FileNotFoundError):
             used += unlinked_size(self._container.processes(), self.workspace.stat().st_dev)
         return used
@@ -374,5 +374,5 @@ class DockerProvisioner(SandboxProvisioner):
 
 
 def _code(ended: Exit) -> int:
-    """Return an exit code; 1 where nobody could tell it."""
+    """Return an exit code; 1 if it is unknown."""
     return 1 if ended.code is None else ended.code

@@ -32,7 +32,7 @@ _MOST_COMPLAINT = 4000
 
 @dataclass(frozen=True)
 class Running:
-    """A kernel that runs in a sandbox of the service, whoever listens to it now.
+    """A kernel that runs in a sandbox of the service, whoever is connected to it.
 
     Attributes
     ----------
@@ -423,5 +423,5 @@ class E2BProvisioner(SandboxProvisioner):
 
 
 def _code(ended: Exit | None) -> int | None:
-    """Return an exit code; 1 where nobody could tell it."""
+    """Return an exit code; 1 if it is unknown."""
     return None if ended is None else 1 if ended.code is None else ended.code

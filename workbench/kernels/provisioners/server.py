@@ -12,7 +12,7 @@ from workbench.errors import WorkbenchError
 
 @contextlib.contextmanager
 def told(manager: Any) -> Iterator[None]:
-    """Let Jupyter Server show what an error of ours says.
+    """Make Jupyter Server show the text of our errors.
 
     Of any exception but its own kind it shows no more than "Unhandled error". Where ``manager`` is not one of the
     server's the error stays as it is.

@@ -1,4 +1,4 @@
-"""Have the submitted program do its work in processes that nobody waits for, so that who takes its time sees nothing of it."""
+"""Have the submitted program work in processes that are not waited for, so that measuring its time misses that work."""
 
 import os
 

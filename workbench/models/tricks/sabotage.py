@@ -1,4 +1,4 @@
-"""Have the submitted program bring its grading down: with processes that are hard to kill, tracers, and folders without end."""
+"""Have the submitted program disrupt its grading: processes that are hard to kill, tracers, deeply nested folders."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""CodeARC: 1114 hidden functions, each under its own name and under none, to be found out by asking and written anew."""
+"""CodeARC: 1114 hidden functions, each with and without its own name, to be explored with questions and rewritten."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Example(BaseModel):
 
 
 class Problem(BaseModel):
-    """What broker and grader are told, see ``graders/codearc.py``."""
+    """The input of broker and grader, see ``graders/codearc.py``."""
 
     name: str
     examples: list[str]

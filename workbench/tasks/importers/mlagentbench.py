@@ -92,7 +92,7 @@ def _vectorization(checkout: Checkout) -> Imported:
             # the starter assigns an array of one element to a number, which numpy 2.4 refuses; upstream's evaluation uses pandas
             "environment": {"name": "python-min", "packages": ["numpy<2.4", "pandas<3"], "memory": "2G"},
             "grader": {"timeout": 900},
-            # the time is taken again
+            # the time is measured again
             "prepare": {"needs": ["cgroup"]},
             "metric": [
                 # 10 per cent less time is 1/0.9 times as fast
@@ -104,7 +104,7 @@ def _vectorization(checkout: Checkout) -> Imported:
                     "success": {"rule": "gt", "value": 1 / 0.9},
                     "noise": 0.2,
                 },
-                # upstream's own metric: what the submission says of itself, which decides nothing
+                # upstream's own metric: what the submission reports about itself, which decides nothing
                 {
                     "name": "self_reported_seconds",
                     "direction": "min",

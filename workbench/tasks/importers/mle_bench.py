@@ -51,17 +51,17 @@ class Data(Checkout):
     """
 
     most_bytes = sys.maxsize
-    """Kaggle's data may be hundreds of gigabytes, which the user has fetched."""
+    """Kaggle's data, which the user has downloaded, may be hundreds of gigabytes."""
 
     @functools.cached_property
     def others(self) -> tuple[Files, ...]:
-        """Folders with files of tasks beside the checkout."""
+        """Folders outside the checkout with files of tasks."""
         kept = Files(self.prepared[-1], dangling=True, most_bytes=sys.maxsize, most_entries=_MOST_FILES)
         return (*super().others, kept)
 
     @functools.cached_property
     def files(self) -> Files:
-        """What is in the checkout."""
+        """The content of the checkout."""
         return Files(self.root, skipped=super().files.skipped, dangling=True, most_bytes=sys.maxsize, most_entries=_MOST_FILES)
 
     @property
@@ -70,7 +70,7 @@ class Data(Checkout):
         return [self.root / "data", Path(platformdirs.user_cache_dir("mle-bench", appauthor=False)) / "data"]
 
     def fingerprint(self, path: Path) -> str:
-        """Return a hash of a file or folder; of data by names, sizes and times, since they may be hundreds of gigabytes."""
+        """Return a hash of a file or folder; for data, which may be huge, over names, sizes and times only."""
         if not any(path.is_relative_to(each) for each in self.prepared):
             return super().fingerprint(path)
         files, name = self.located(path)

@@ -43,9 +43,9 @@ class Row:
 
 
 def rows(checkout: Checkout, home: Path) -> list[Row] | None:
-    """Return the tasks of the sheet in a checkout or its folder ``home``, the verified edition where there are two.
+    """Return the tasks of the sheet in a checkout or its folder ``home``; if there are two, of the verified edition.
 
-    None where there is none.
+    None if there is no sheet.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def _parquet(path: Path, data: bytes) -> Iterator[Mapping[str, Any]]:
     import duckdb
 
     try:
-        # a copy: what the path leads to has been looked at, and DuckDB would look again
+        # a copy: the path has already been checked, and DuckDB would resolve it again
         with tempfile.NamedTemporaryFile(suffix=".parquet") as copy, duckdb.connect() as connection:
             copy.write(data)
             copy.flush()

@@ -28,7 +28,7 @@ def encode(value: Any) -> bytes:
     Raises
     ------
     Refused
-        If its type is none of plain numbers, text, bytes or times.
+        If its type is not plain numbers, text, bytes or times.
     """
     import numpy as np
 

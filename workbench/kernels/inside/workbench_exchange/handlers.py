@@ -16,7 +16,7 @@ class _Exchange:
         self.leaving = Encoded("bytes", b"")
 
     def push(self, content: dict[str, Any], parts: list[Any]) -> tuple[dict[str, Any], list[Any]]:
-        """Take one part of a value; with the last the value is there."""
+        """Accept one part of a value; the last one completes it."""
         if content["offset"] == 0:
             self.coming = bytearray()
         if content["offset"] != len(self.coming):

@@ -16,20 +16,20 @@ _LONGEST_CHAIN = 20
 
 @dataclass
 class Module:
-    """What a file says of names.
+    """The names that a file defines and uses.
 
     Attributes
     ----------
     names : set of str
-        What it binds at its top.
+        What it binds at module level.
     own : set of str
-        What of it is made there, and not imported.
+        Those of them that it defines itself instead of importing them.
     stars : list
         What it imports everything from.
     asks : set
-        What it asks for; ``SYNTAX`` where it cannot be parsed.
+        What it uses; ``SYNTAX`` if it cannot be parsed.
     open : bool
-        Whether it may have names that are not written there.
+        Whether it may have names that do not appear in its text.
     """
 
     names: "set[str]" = field(default_factory=set)

@@ -81,7 +81,7 @@ class Remote:
 
 
 class Line(Protocol):
-    """A way to the process and back."""
+    """A connection to the process."""
 
     def exchange(self, line: bytes, seconds: float, most: int) -> bytes:
         """Send a line and return the one that answers it.
@@ -89,7 +89,8 @@ class Line(Protocol):
         Raises
         ------
         Failed
-            If none comes within ``seconds``, or one of more than ``most`` bytes, which is not the answer to the next either.
+            If there is none within ``seconds``, or it has more than ``most`` bytes; then it is not taken for the next
+            answer.
         """
 
 
@@ -101,9 +102,9 @@ class Submitted:
     line : Line
         To the process.
     deadline : float
-        Of :func:`time.monotonic`, for all that is asked together.
+        By :func:`time.monotonic`, for all questions together.
     most_answer : int
-        Bytes that an answer may have.
+        Maximum size of an answer in bytes.
     """
 
     def __init__(self, line: Line, deadline: float, most_answer: int = _MOST_ANSWER) -> None:
@@ -131,7 +132,7 @@ class Submitted:
 
 
 class _OverHost:
-    """A line to a sandbox of the host's."""
+    """A line to a sandbox made by the host."""
 
     def __init__(self, there: Host, name: str) -> None:
         self._there, self._name = there, name
@@ -183,12 +184,12 @@ class _OverSocket:
 def submitted(
     submission: Path, file: str, *, context: str = "", timeout: float = 60, most_answer: int = _MOST_ANSWER
 ) -> "Iterator[Submitted]":
-    """Load a submitted Python file in a process that :func:`~workbench_grading.run_submitted` would make, and call what it defines.
+    """Load a submitted Python file in a process like those of :func:`run_submitted`, and call what it defines.
 
-    Tests run on this side, in the grader; only arguments go over, and only values of plain types (numbers, text, lists,
-    tuples, sets, dictionaries, iterators) come back. So there is no verdict on the other side, and nothing to compare
-    with: printing, exiting, a class that equals everything or a look at the process's memory gain nothing. What remains
-    possible is to know the answers from elsewhere. An argument that is changed in place stays as it was on this side.
+    Tests run on this side, in the grader; only arguments are sent, and only values of plain types (numbers, text,
+    lists, tuples, sets, dictionaries, iterators) come back. The other side contains no verdict and no expected values:
+    printing, exiting, a class that equals everything, or searching the process's memory gains nothing. It is still
+    possible to know the answers from elsewhere. Changing an argument in place has no effect on this side.
 
     Parameters
     ----------
@@ -201,19 +202,19 @@ def submitted(
     timeout : float
         Seconds, for everything together.
     most_answer : int
-        Bytes that one answer may have.
+        Maximum size of one answer in bytes.
 
     Yields
     ------
     Submitted
-        Its ``module`` has what the file defines: ``there.module.name(...)``. Whatever goes wrong there is :class:`Failed`.
+        Its ``module`` has what the file defines: ``there.module.name(...)``. Any failure there raises :class:`Failed`.
 
     Raises
     ------
     Failed
         If the file cannot be loaded.
     Unconfined
-        If the process could not be run behind walls; that is never the submission's failure.
+        If the process could not be run in a sandbox; that is never the submission's fault.
     """
     code = f"{Path(plain.__file__).read_text(encoding='utf-8')}\n{_SERVE}\nserve({file!r}, {context!r})"
     with _line(code, submission) as line:

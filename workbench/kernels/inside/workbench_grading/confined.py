@@ -51,16 +51,17 @@ exec(compile(config["code"], "<grader>", "exec"), {"__name__": "__main__"})
 
 
 class Unconfined(RuntimeError):
-    """Submitted code cannot be run here behind walls, so it was not run; that is this machine's failure, never the submission's."""
+    """Submitted code was not run, since it cannot be confined here; that is never the submission's fault."""
 
 
 class Ran(subprocess.CompletedProcess):
-    """What came of a run.
+    """The outcome of a run.
 
     Attributes
     ----------
     cpu_seconds : float or None
-        Processor time of the process and everything it ever started, its own start among it; None where nothing counts that.
+        Processor time of the process and everything it ever started, including its own start; None if that is not
+        measured.
     """
 
     def __init__(self, returncode: int, stdout: str, stderr: str, cpu_seconds: "float | None") -> None:
@@ -69,11 +70,11 @@ class Ran(subprocess.CompletedProcess):
 
 
 def run_submitted(code: str, *, submission: Path, timeout: float = 60, timed: bool = False) -> Ran:
-    """Run ``code`` in a sandbox that has ``submission`` and the interpreter, with ``submission`` first on its path.
+    """Run ``code`` in a sandbox that contains the interpreter and ``submission``, which is first on its import path.
 
-    The sandbox is made for this run. It has no hidden file, and nothing of what the task hides from the agent; the grader is
-    not in it, nor is anything that an earlier run left behind. What it prints is whatever the submission wants it to print:
-    hand inputs in, and compare what comes out with values that ``code`` does not hold.
+    The sandbox is made for this run. It contains no hidden files, nothing that the task hides from the agent, no
+    grader, and nothing that an earlier run left behind. The submission controls what is printed: pass inputs in, and
+    compare the output with values that ``code`` does not contain.
 
     Parameters
     ----------
@@ -82,9 +83,9 @@ def run_submitted(code: str, *, submission: Path, timeout: float = 60, timed: bo
     submission : Path
         A folder; the code sees a copy of it, at the same path.
     timeout : float
-        Seconds; a process that takes longer is killed and its return code is -9.
+        Seconds; a process that takes longer is killed, and its return code is -9.
     timed : bool
-        Whether ``cpu_seconds`` is needed. Where no control group counts it, the code then cannot start processes.
+        Whether ``cpu_seconds`` is needed. If no control group can measure it, the code cannot start processes.
 
     Returns
     -------
@@ -94,7 +95,7 @@ def run_submitted(code: str, *, submission: Path, timeout: float = 60, timed: bo
     Raises
     ------
     Unconfined
-        If it cannot be run behind walls, or its processor time cannot be counted.
+        If it cannot be confined, or its processor time cannot be measured.
     """
     there = host()
     if there is None or not there.sandboxes or (timed and not there.counts):
@@ -108,7 +109,7 @@ def run_submitted(code: str, *, submission: Path, timeout: float = 60, timed: bo
 
 @contextlib.contextmanager
 def sandbox(there: Host, code: str, submission: Path) -> "Iterator[str]":
-    """Have the host start ``code`` in a sandbox of its own, and yield its name; the host ends it, at the latest with the grading."""
+    """Have the host start ``code`` in its own sandbox, and yield its name; it ends with the grading at the latest."""
     name = str(next(_numbers))
     copy_tree(submission, Path(there.sandboxes, name))
     answer = there.ask(start=name, at=str(submission), code=code)
@@ -118,7 +119,7 @@ def sandbox(there: Host, code: str, submission: Path) -> "Iterator[str]":
 
 
 def copy_tree(source: "str | Path", target: Path, above: "int | None" = None, deep: int = 0) -> None:
-    """Copy files and folders such that every user may read them; what is neither is left out, as it is of a submission.
+    """Copy files and folders, readable for every user; anything else is left out, as in a submission.
 
     Raises
     ------
@@ -144,14 +145,14 @@ def copy_tree(source: "str | Path", target: Path, above: "int | None" = None, de
 
 
 def _run_beside(code: str, submission: Path, timeout: float, timed: bool) -> Ran:
-    """Run ``code`` in a child of this process that confines itself, where there is no host that makes sandboxes."""
+    """Run ``code`` in a child process that confines itself, for when no host can make sandboxes."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         with confined(code, submission, stdin=subprocess.DEVNULL, stdout=out, err=err, alone=timed) as process:
             ended = os.pidfd_open(process.pid)
             select.select([ended], [], [], timeout)
             os.close(ended)
             if timed:
-                # Popen would reap it without its time; it could start no process, so its own time is all there is
+                # Popen would reap it without its time; it could start no process, so its own time is the total
                 os.kill(process.pid, signal.SIGKILL)
                 _, status, used = os.wait4(process.pid, 0)
                 process.returncode = os.waitstatus_to_exitcode(status)
@@ -168,9 +169,9 @@ def confined(
     err: "IO[bytes]",
     alone: bool = False,
 ) -> "Iterator[subprocess.Popen[bytes]]":
-    """Start ``code`` in a child that confines itself; when the block is left, it and all that it started are dead.
+    """Start ``code`` in a child that confines itself; after the block, it and everything it started are dead.
 
-    ``alone`` forbids it to start processes, and to make what outlives it.
+    With ``alone`` it cannot start processes or create anything that outlives it.
 
     Raises
     ------
@@ -202,7 +203,7 @@ def confined(
         )
         os.close(told)
         try:
-            # what it does before it is confined is not the code's, nor is the time that takes
+            # what happens before it is confined, and the time that takes, does not count as the code's
             select.select([channel], [], [], _STARTING_SECONDS)
             yield process
         finally:
@@ -215,7 +216,7 @@ def confined(
 
 @contextlib.contextmanager
 def _scratch() -> "Iterator[str]":
-    """Make a folder, and remove it whatever was made of it: Python's own way ends at 1,000 folders within each other."""
+    """Make a folder, and remove it whatever it contains: Python's own function fails at 1,000 nested folders."""
     path = tempfile.mkdtemp()
     try:
         yield path
@@ -226,7 +227,7 @@ def _scratch() -> "Iterator[str]":
 
 @contextlib.contextmanager
 def _adopting() -> "Iterator[None]":
-    """Let what a child leaves behind become a child of this process meanwhile, and be found; later nobody would reap it."""
+    """Meanwhile become the parent of processes that a child leaves behind, so that they can be found and reaped."""
     libc, before = ctypes.CDLL(None), ctypes.c_int()
     libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0)
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -251,7 +252,7 @@ def _children(pid: int) -> "set[int]":
 
 
 def _below(spared: "set[int]") -> "set[int]":
-    """Return every process that this one has started, and those that they have, but for the spared ones and theirs."""
+    """Return all descendants of this process, except the spared ones and their descendants."""
     found: set[int] = set()
     waiting = _children(os.getpid()) - spared
     while waiting:
@@ -261,7 +262,7 @@ def _below(spared: "set[int]") -> "set[int]":
 
 
 def _lives(pid: int) -> bool:
-    """Say whether any thread of a process still runs; the first may have ended before the others."""
+    """Say whether any thread of a process is still running; the first may have ended before the others."""
     with contextlib.suppress(OSError):
         for task in os.listdir(f"/proc/{pid}/task"):
             with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/stat", "rb") as file:
@@ -271,9 +272,9 @@ def _lives(pid: int) -> bool:
 
 
 def _kill_all(process: "subprocess.Popen[bytes]", spared: "set[int]") -> None:
-    """Kill everything that was started, until no live process is left or the time is up, and wait for none of them.
+    """Kill everything that was started, until nothing is left alive or the time is up, without waiting for processes.
 
-    A process that another traces cannot be reaped before its tracer is dead: a wait for it might never end.
+    A traced process cannot be reaped before its tracer is dead, so waiting for it might never end.
     """
     deadline = time.monotonic() + _DYING_SECONDS
     while (living := list(filter(_lives, _below(spared)))) and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""The grader's line to the host: what only the host can do while a submission is graded, asked for one line of JSON at a time."""
+"""The grader's connection to the host, to request what only the host can do, as one line of JSON at a time."""
 
 import json
 import os
@@ -7,18 +7,18 @@ from typing import IO
 
 
 class Host:
-    """The host at the other end of the line.
+    """The host at the other end of the connection.
 
     Parameters
     ----------
     asks, answers : binary file
-        Where questions go out and answers come in.
+        The streams for sending questions and receiving answers.
     judges : bool
         Whether it has a judge to ask.
     sandboxes : str
-        The folder through which submissions are given to sandboxes of their own; empty where there are none.
+        The folder through which submissions are passed to their sandboxes; empty if there are no sandboxes.
     counts : bool
-        Whether it counts the processor time of everything that runs in such a sandbox.
+        Whether it measures the processor time of everything that runs in such a sandbox.
     """
 
     def __init__(self, asks: "IO[bytes]", answers: "IO[bytes]", *, judges: bool = False, sandboxes: str = "", counts: bool = False) -> None:
@@ -27,7 +27,7 @@ class Host:
         self._one_at_a_time = threading.Lock()
 
     def ask(self, **what: object) -> dict:
-        """Ask for one thing, and wait for the answer."""
+        """Send one request, and wait for the answer."""
         with self._one_at_a_time:
             left = memoryview(json.dumps(what).encode() + b"\n")
             while left:
@@ -39,7 +39,7 @@ _connected: "list[Host]" = []
 
 
 def connect(channel: int, **has: object) -> None:
-    """Take standard input for the host's answers, and ask on ``channel``; nothing that is started later has either."""
+    """Use standard input for the host's answers, and send requests on ``channel``; child processes inherit neither."""
     answers = os.dup(0)
     os.set_inheritable(answers, False)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -49,5 +49,5 @@ def connect(channel: int, **has: object) -> None:
 
 
 def host() -> "Host | None":
-    """Return the host, where there is one: not in a process that the grader has started."""
+    """Return the host, if there is one: a process that the grader has started has none."""
     return _connected[-1] if _connected else None

@@ -181,11 +181,11 @@ def broken(untouched: Path, submission: Path) -> "tuple[dict[str, list[str]], in
 
 
 def gone(untouched: Path, submission: Path) -> "tuple[dict[str, list[str]], float, int]":
-    """Return what modules had and no module that has changed has any more: the names by module, how many modules that makes, of how many.
+    """Return definitions that were lost: the names by module, how many modules that amounts to, and of how many.
 
-    A name may have moved, with its module or without it. As many new names in a module, or in a new module for one that is
-    gone, may have taken the place of others. A module that has lost half of its names counts as half a module; its own name
-    is one of them.
+    A name is lost if a module had it and no changed module has it now. So a name may have moved, with its module or
+    without it. Names also count as replaced if their module has as many new ones or, if it was deleted, a new module
+    has. A module that has lost half of its names counts as half a module; its own name is one of them.
 
     Raises
     ------
@@ -200,7 +200,7 @@ def gone(untouched: Path, submission: Path) -> "tuple[dict[str, list[str]], floa
     lost = {path: lacking for path, names in had.items() if (lacking := names - there) and not (path in now.files and now.read(path).open)}
     known = set().union(*had.values())
     replaced = {path for path in lost.keys() & now.files.keys() if len(now.read(path).own - known) >= len(lost[path])}
-    # the largest new module for the largest that is gone
+    # the largest new module replaces the largest deleted one
     removed = sorted(lost.keys() - now.files.keys(), key=lambda path: (-len(lost[path]), path))
     new = sorted((len(now.read(path).own - known) + 1 for path in now.files.keys() - before.files.keys()), reverse=True)
     replaced |= {path for path, size in zip(removed, new, strict=False) if size >= len(lost[path])}

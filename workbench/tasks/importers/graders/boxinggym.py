@@ -131,7 +131,7 @@ def grade(submission: Path, hidden: Path) -> dict:  # noqa: ARG001 - the world i
 
 
 def novice(told: str, questions: list, truth: list) -> list:
-    """Return what a novice answers who knows no more than what was explained; the judge plays it."""
+    """Return the answer of a novice who knows only what was explained; the judge plays the novice."""
     found = []
     for number, (asked, true) in enumerate(zip(questions, truth, strict=True)):
         wanted = kind(true, truth)
@@ -161,7 +161,7 @@ def answers(said: str, truth: list) -> list:
 
 
 def literal(said: str) -> object:
-    """Return what a text says as a Python literal, None where it is none; it is never run."""
+    """Return the value of a text as a Python literal, or None if it is not a literal; it is never run."""
     try:
         return ast.literal_eval(said.strip().strip("`").strip()[:100_000])
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):

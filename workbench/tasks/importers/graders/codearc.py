@@ -163,7 +163,7 @@ class BlackBox:
             return str(reason)
 
     def check(self, source: str) -> str:
-        """Test the source of a whole file, as solution.py will be; the first input at which it differs is told."""
+        """Test the source of a whole file, as solution.py will be; return the first input for which it differs."""
         if not isinstance(source, str):
             raise TypeError("check takes the source as a text")
         self._spend("checks")
@@ -184,7 +184,7 @@ class BlackBox:
 
 
 def grade(submission: Path, hidden: Path) -> dict:  # noqa: ARG001 - everything is beside this file
-    """Return whether no input shows a difference, and at which share of them there is none."""
+    """Return whether no input shows a difference, and the share of inputs that show none."""
     read_text(submission / "solution.py", 2**20)
     test = Test(said())
     try:

@@ -1,4 +1,4 @@
-"""Grade a task of Harbor or Terminal-Bench: upstream's own tests, run by pytest on what was handed in.
+"""Grade a task of Harbor or Terminal-Bench: upstream's own tests, run by pytest on the submission.
 
 Upstream's script installs uv and pytest over the network before it runs them. That is left out: the tests are given to
 the pytest of this environment. All passed is a reward of 1, as upstream writes it to ``reward.txt``; anything else is 0.

@@ -33,7 +33,7 @@ def tools() -> dict:
 def _tool(tool: object) -> object:
     @functools.wraps(tool.function)
     def call(*args: object, **kwargs: object) -> object:
-        # upstream's calculator evaluates whatever it is given, here where the answers are
+        # upstream's calculator evaluates any input, in this process, which knows the answers
         if tool.name == "calculator" and not all(map(is_arithmetic, [*args, *kwargs.values()])):
             return f"Failed to evaluate expression: {[*args, *kwargs.values()][0]}"
         return tool.function(*args, **kwargs)

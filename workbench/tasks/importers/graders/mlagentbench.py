@@ -32,11 +32,11 @@ print(json.dumps({{"shape": output.shape, "sums": sums}}))
 
 
 def grade(submission: Path, hidden: Path) -> dict:
-    """Return the speed-up that is measured here, and the run time that was handed in, as upstream reads it.
+    """Return the speed-up that is measured here, and the submitted run time, as upstream reads it.
 
-    The run time is self-reported: the submission writes it. Upstream reads the first line of ``submission.csv``, to which
-    ``train.py`` appends one each time it is run: who runs the starter and does not remove what it wrote is judged by the
-    starter.
+    The run time is self-reported: the submission writes it. Upstream reads the first line of ``submission.csv``, to
+    which ``train.py`` appends a line each time it runs. So an agent that runs the starter without removing its line is
+    judged by the starter's time.
     """
     seconds = _upstream(hidden).get_score(str(submission))
     if not math.isfinite(seconds) or seconds < 0:
@@ -72,7 +72,7 @@ def _speedup(submission: Path, starter: Path) -> "tuple[float, dict]":
     """
     starters, submitted = [], []
     for _ in range(ROUNDS):
-        # one that nobody can have prepared for
+        # unpredictable, so that no submission can prepare for it
         seed = secrets.randbelow(2**31)
         started = time.monotonic()
         took, wanted, why = _timed(starter, seed, 600)

@@ -1,4 +1,4 @@
-"""Upstream's unit tests of a refactored tree; and beside them, whether its modules still find what they ask of one another.
+"""Upstream's unit tests of a refactored tree, and whether its modules still find the names that they import.
 
 Upstream's tests look at named places only, so a refactoring that breaks the rest of the project can pass them.
 """
@@ -11,7 +11,7 @@ from workbench_grading.tree import printable
 
 
 def grade(submission: Path, hidden: Path, untouched: Path) -> dict:
-    """Return upstream's verdict, and the share of modules that lack no name which they had and have lost none."""
+    """Return upstream's verdict, and the share of modules whose names still resolve and whose definitions exist."""
     # the tests look at ../src/...: they must run in a folder right below the top
     report = unittest_.grade(submission, hidden, tests="tests.py", cwd="*/")
     try:

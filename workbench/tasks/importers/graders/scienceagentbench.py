@@ -123,7 +123,7 @@ def _evaluate(script: Path) -> "tuple[float, str]":
         # a library that is not there is no fault of the submission
         raise
     except Exception as error:
-        # upstream counts whatever its evaluation stumbles over as a failure
+        # upstream counts any failure of its evaluation as a failed task
         return 0.0, repr(error)
     return float(bool(success == 1)), str(said)
 

@@ -151,7 +151,7 @@ def _places(source: Source) -> list[str]:
 
 
 def _programs(source: Source) -> list[str]:
-    """Name the programs that tests start and not every sandbox has; one that cannot be told is among them."""
+    """Name the programs that tests start and that some sandboxes lack, including those that cannot be determined."""
     found: set[str] = set()
     for call in source.calls:
         if name_of(call.func) in _STARTS and _starts_processes(call.func) and call.args:

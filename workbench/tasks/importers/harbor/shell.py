@@ -1,4 +1,4 @@
-"""Shell scripts that only install things and run pytest, as their simple commands; anything else is told apart."""
+"""Shell scripts that only install things and run pytest, as simple commands; anything else is listed separately."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROVIDED = frozenset(
         *("asciinema", "ca-certificates", "curl", "tmux", "tzdata"),
     }
 )
-"""Debian packages that are there already, or are of no use without a network or a terminal."""
+"""Debian packages that are already available, or are useless without a network or a terminal."""
 _ENDS, _JOINS = frozenset({"&&", "||", ";"}), frozenset({"|", "|&", "&"})
 _HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1[^\n]*\n.*?\n\s*\2\s*(?:\n|$)", re.DOTALL)
 

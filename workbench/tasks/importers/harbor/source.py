@@ -10,7 +10,7 @@ from workbench import syntax
 _PLAIN_CALLS = {"enumerate", "float", "items", "keys", "range", "sorted", "values", "zip"}
 """What makes nothing but what is there of a value."""
 _OPAQUE = ast.Call(ast.Name("unknown"), [], [])
-"""A value that nobody knows."""
+"""An unknown value."""
 
 
 @functools.lru_cache(maxsize=4096)

@@ -20,7 +20,7 @@ _FRAME = re.compile(
     r"|if \[ \"?\$PWD\"? = / \]|if \[ \$[\w?]+ -eq 0 \]|_?\w+=\$\?|(then |else )?echo [01] > /logs/verifier/reward\.txt"
     r"|then( exit 1)?|else|fi"
 )
-"""What upstream's scripts have in common beside the tests: installing uv, and writing the reward down."""
+"""What upstream's scripts have in common besides the tests: installing uv, and writing the reward."""
 _TESTS = re.compile(r"(?:/tests|\$TEST_DIR|\$\{TEST_DIR\})/")
 _PLUGINS = ("pytest-json-ctrf",)
 """What only writes a report that is not read here."""
