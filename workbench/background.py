@@ -47,11 +47,11 @@ def loop() -> asyncio.AbstractEventLoop:
 
 
 def _serve(served: asyncio.AbstractEventLoop) -> None:
-    while True:
+    # until the end of the process, also where a model or an agent stops the loop it runs on
+    while not served.is_closed():
         # asyncio lets these two out of the loop as well as to the one who waits for the task that raised them
         with contextlib.suppress(KeyboardInterrupt, SystemExit):
             served.run_forever()
-            return
 
 
 def _give_up(held_up: asyncio.AbstractEventLoop) -> None:

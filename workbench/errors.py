@@ -41,8 +41,8 @@ class WorkbenchError(Exception):
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = str(message)
+        self.hint = str(hint)
 
     def __str__(self) -> str:
         return shown(f"{self.message} ({self.hint})" if self.hint else self.message)
@@ -128,7 +128,7 @@ def classify(error: BaseException) -> Failure:
     """Return the record of ``error``.
 
     What this machine ran out of is of kind ``sandbox``, whichever boundary it came through. Anything else that is not
-    ours is a bug in the agent loop.
+    ours is a bug in the agent loop. It raises nothing itself, whatever code the class of ``error`` has.
 
     Examples
     --------
@@ -139,13 +139,35 @@ def classify(error: BaseException) -> Failure:
     >>> classify(OSError(errno.ENOSPC, "No space left on device")).kind
     'sandbox'
     """
+    try:
+        return _classify(error)
+    except BaseException:
+        return Failure(kind="agent", message=described(error), hint=_BUG)
+
+
+def _classify(error: BaseException) -> Failure:
     remedy = shortage(error)
     if isinstance(error, WorkbenchError):
         return Failure(kind="sandbox" if remedy else error.kind, message=error.message, hint=error.hint or remedy or "")
-    message = f"{type(error).__name__}: {_said(error)}"
+    message = described(error)
     if remedy:
         return Failure(kind="sandbox", message=message, hint=remedy)
-    return Failure(kind="agent", message=message, hint="this is a bug in workbench or in the agent's own code")
+    return Failure(kind="agent", message=message, hint=_BUG)
+
+
+_BUG = "this is a bug in workbench or in the agent's own code"
+
+
+def described(error: BaseException) -> str:
+    """Return the type of an exception and what it says, whatever its class does when it is asked.
+
+    Examples
+    --------
+    >>> described(KeyError("x")), described(KeyError())
+    ("KeyError: 'x'", 'KeyError')
+    """
+    said = _said(error)
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 _DISK = "make room on the disk, or use another one"
@@ -187,7 +209,11 @@ def shortage(error: BaseException) -> str | None:
     >>> shortage(FileNotFoundError(errno.ENOENT, "No such file or directory")) is None
     True
     """
-    return next((remedy for each in _causes(error) if (remedy := _shortage(each))), None)
+    try:
+        return next((remedy for each in _causes(error) if (remedy := _shortage(each))), None)
+    except BaseException:
+        # the class of somebody's exception has code where Python looks for its cause
+        return None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -23,7 +23,7 @@ class ModelError(WorkbenchError):
 
     def __init__(self, message: str, *, hint: str = "", attempts: Sequence[Attempt] = ()) -> None:
         super().__init__(message, hint=hint)
-        self.attempts = list(attempts)
+        self.attempts = [Attempt.model_validate(attempt) for attempt in attempts]
 
 
 @runtime_checkable
@@ -53,11 +53,15 @@ async def ask(
     Raises
     ------
     ModelError
-        Whatever the model raised, but for the caller's own cancellation.
+        Whatever the model raised, but for the caller's own cancellation; or if what it returned is no reply.
     """
     cancelled = Cancellation()
     try:
-        return await model.reply(messages, tools=tools, on_text=on_text)
+        reply = await model.reply(messages, tools=tools, on_text=on_text)
+        if not isinstance(reply, Reply):
+            raise ModelError(f"the model {model.name} returned {type(reply).__name__} where a Reply is expected")
+        # a Reply can be made without its fields being looked at
+        return Reply.model_validate(dict(reply))
     except ModelError:
         raise
     except BaseException as error:
