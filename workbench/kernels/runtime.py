@@ -139,7 +139,7 @@ def leave() -> None:
         if _mine is not None:
             folder, lock = _mine
             # of kernels that nobody has closed
-            Cgroup.sweep(f"workbench-{folder.name}-")
+            Cgroup.end_own(f"workbench-{folder.name}-")
             os.close(lock)
             remove(folder)
         _mine = None
