@@ -69,6 +69,14 @@ class TestWait:
 
         assert wait(work()) is wait(work()) is background.loop()
 
+    def test_goes_on_where_the_work_stops_the_loop(self) -> None:
+        async def work() -> int:
+            asyncio.get_running_loop().stop()
+            await asyncio.sleep(0)
+            return 42
+
+        assert wait(work()) == wait(work()) == 42
+
     def test_starts_another_loop_where_the_first_is_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         closed = asyncio.new_event_loop()
         closed.close()

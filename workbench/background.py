@@ -47,11 +47,11 @@ def loop() -> asyncio.AbstractEventLoop:
 
 
 def _serve(served: asyncio.AbstractEventLoop) -> None:
-    while True:
+    # until the end of the process, even if a model or an agent stops the loop it runs on
+    while not served.is_closed():
         # asyncio raises these two out of the loop, in addition to passing them to the waiter of the task
         with contextlib.suppress(KeyboardInterrupt, SystemExit):
             served.run_forever()
-            return
 
 
 def _give_up(held_up: asyncio.AbstractEventLoop) -> None:

@@ -56,10 +56,9 @@ class Cancellation:
 
 def is_interrupt(error: BaseException) -> bool:
     """Say whether ``error`` can be a real Ctrl-C: Python raises it only in the main thread, if there is no handler."""
-    if isinstance(error, Interrupted):
-        return True
-    raised_here = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    return isinstance(error, KeyboardInterrupt) and raised_here
+    if threading.current_thread() is not threading.main_thread() or not isinstance(error, KeyboardInterrupt):
+        return False
+    return isinstance(error, Interrupted) or signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 async def finish(work: Coroutine[Any, Any, T]) -> T:

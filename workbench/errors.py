@@ -41,8 +41,8 @@ class WorkbenchError(Exception):
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = str(message)
+        self.hint = str(hint)
 
     def __str__(self) -> str:
         return shown(f"{self.message} ({self.hint})" if self.hint else self.message)
@@ -129,7 +129,7 @@ def classify(error: BaseException) -> Failure:
     """Return the record of ``error``.
 
     A shortage on this machine is of kind ``sandbox``, wherever it was noticed. Any other exception that is not ours is
-    a bug in the agent loop.
+    a bug in the agent loop. Never raises, whatever code the class of ``error`` has.
 
     Examples
     --------
@@ -140,13 +140,35 @@ def classify(error: BaseException) -> Failure:
     >>> classify(OSError(errno.ENOSPC, "No space left on device")).kind
     'sandbox'
     """
+    try:
+        return _classify(error)
+    except BaseException:
+        return Failure(kind="agent", message=described(error), hint=_BUG)
+
+
+def _classify(error: BaseException) -> Failure:
     remedy = shortage(error)
     if isinstance(error, WorkbenchError):
         return Failure(kind="sandbox" if remedy else error.kind, message=error.message, hint=error.hint or remedy or "")
-    message = f"{type(error).__name__}: {_said(error)}"
+    message = described(error)
     if remedy:
         return Failure(kind="sandbox", message=message, hint=remedy)
-    return Failure(kind="agent", message=message, hint="this is a bug in workbench or in the agent's own code")
+    return Failure(kind="agent", message=message, hint=_BUG)
+
+
+_BUG = "this is a bug in workbench or in the agent's own code"
+
+
+def described(error: BaseException) -> str:
+    """Return the type and message of an exception, even if its ``__str__`` fails.
+
+    Examples
+    --------
+    >>> described(KeyError("x")), described(KeyError())
+    ("KeyError: 'x'", 'KeyError')
+    """
+    said = _said(error)
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 _DISK = "make room on the disk, or use another one"
@@ -188,7 +210,11 @@ def shortage(error: BaseException) -> str | None:
     >>> shortage(FileNotFoundError(errno.ENOENT, "No such file or directory")) is None
     True
     """
-    return next((remedy for each in _causes(error) if (remedy := _shortage(each))), None)
+    try:
+        return next((remedy for each in _causes(error) if (remedy := _shortage(each))), None)
+    except BaseException:
+        # an exception's class may define __cause__ as code that fails
+        return None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

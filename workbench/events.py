@@ -246,8 +246,8 @@ class RunFinished(_Event):
     success: bool | None
     """None where nothing was graded."""
     answer: str | None = None
-    steps: int
-    tokens: int
+    steps: int = Field(ge=0, le=2**31 - 1)
+    tokens: int = Field(ge=0, le=2**63 - 1)
     cost_usd: float | None
     seconds: float
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 EXIT = 130
 """The exit code of a command that was interrupted."""
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Sent by Ctrl-C, by ``kill``, and by a terminal that is closed."""
 
 _DOCUMENT = b'{"status": "interrupted", "error": {"kind": "user", "message": "the command was interrupted", "hint": ""}}\n'
 _answered = False
@@ -35,7 +36,7 @@ def leave(_number: int = 0, _frame: FrameType | None = None) -> None:
 
 
 def heed() -> None:
-    """From now on exit at Ctrl-C and SIGTERM, unless the process was started to ignore them."""
+    """From now on exit at these signals, unless the process was started to ignore them."""
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, leave)
@@ -45,6 +46,11 @@ def answered() -> None:
     """Note that the command prints its document, so that an interrupt does not print another."""
     global _answered
     _answered = True
+
+
+def has_answered() -> bool:
+    """Say whether the command has printed its document."""
+    return _answered
 
 
 def end_script() -> None:

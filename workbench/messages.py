@@ -6,6 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+MOST_TOKENS = 2**40
+"""The maximum number of tokens accepted for one call."""
+
 AttemptStatus = Literal["ok", "rate_limited", "server_error", "timeout", "connection", "malformed", "cut_off", "refused"]
 
 
@@ -50,9 +53,9 @@ class Tool(BaseModel):
 class Usage(BaseModel):
     """Tokens of one call, as the provider counted them."""
 
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
+    input_tokens: int = Field(default=0, ge=0, le=MOST_TOKENS)
+    output_tokens: int = Field(default=0, ge=0, le=MOST_TOKENS)
+    cached_tokens: int = Field(default=0, ge=0, le=MOST_TOKENS)
     """Those of the input tokens that came from the provider's cache."""
 
     @property
@@ -81,7 +84,7 @@ class Reply(BaseModel):
     finish_reason: str = "stop"
     """``stop``, ``length``, ``tool_calls`` or what else the provider says."""
     usage: Usage = Field(default_factory=Usage)
-    cost_usd: float | None = None
+    cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """US dollars; None where no price is known."""
     attempts: list[Attempt] = Field(default_factory=list)
     """Every request made for this reply in order, the successful one last; empty for models without a wire."""

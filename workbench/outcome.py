@@ -48,6 +48,10 @@ class Outcome:
         self.status, self.error = "error", classify(error)
         self.limit = self.scored = None
 
+    def forget(self) -> None:
+        """Drop the agent's answer and usage, which cannot be recorded."""
+        self.answer, self.spent = None, Spent()
+
     def interrupt(self) -> None:
         """Note that the user ended the run."""
         self.status, self.error = "interrupted", Failure(kind="user", message="the run was interrupted")

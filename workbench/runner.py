@@ -18,7 +18,7 @@ from workbench._version import __version__
 from workbench.agents.base import LimitReached, World
 from workbench.agents.branch import BranchWorld
 from workbench.cancellation import Cancellation
-from workbench.errors import Failure, HostError, StoreError, WorkbenchError
+from workbench.errors import AgentError, Failure, HostError, StoreError, WorkbenchError
 from workbench.events import CHANGED, Event, KernelStarted, Noticed, RunStarted, Scored, SubmissionFrozen
 from workbench.kernels import environments, pool, runtime
 from workbench.kernels.session import KernelSession
@@ -206,8 +206,11 @@ def _commit(outcome: Outcome, journal: Journal, emit: Callable[..., None]) -> No
         outcome.fail(journal.failure)
     try:
         emit(outcome.finished(), durable=True)
-    except HostError as error:
+    except Exception as error:
         outcome.fail(error)
+        if not isinstance(error, HostError):
+            # an agent can have put values of any type into it
+            outcome.forget()
         with contextlib.suppress(HostError):
             emit(outcome.finished(), durable=True)
     finally:
@@ -296,8 +299,13 @@ async def _work(
     )
     outcome.spent = world.spent
     try:
-        outcome.answer = await given.agent.work(world)
+        answer = await given.agent.work(world)
         cancelled.check()
+        if not isinstance(answer, str | None):
+            raise AgentError(
+                f"agent {given.agent.name} returned {type(answer).__name__} where an answer, which is text, or None is expected"
+            )
+        outcome.answer = answer
         world.leave()
     except LimitReached as reached:
         outcome.limit = reached.limit

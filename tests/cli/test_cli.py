@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -193,22 +194,40 @@ def test_the_doctor_refuses_where_there_is_no_wall(monkeypatch):
     assert given.kind == "none" and "Docker" in given.remedy
 
 
+@pytest.mark.parametrize(("stream", "code"), [(">/dev/full", 1), ("2>/dev/full", 0), (">/dev/full 2>&1", 1)])
+def test_a_result_that_cannot_be_written_is_told_and_progress_that_cannot_changes_nothing(stream, code):
+    done = subprocess.run(["bash", "-c", f"{sys.executable} -m workbench tasks list {stream}"], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert done.stderr == ("error: standard output cannot be written: No space left on device\n" if stream == ">/dev/full" else "")
+
+
+def test_bad_usage_stays_bad_usage_where_nobody_can_be_told():
+    command = f"{sys.executable} -m workbench tasks show nothing/of-this-name 2>/dev/full"
+    assert subprocess.run(["bash", "-c", command], check=False).returncode == 2
+
+
+@pytest.mark.parametrize("arguments", [("run", "--json"), ("nonsense", "--json"), ("runs", "list", "--last", "0", "--json")])
+def test_options_that_are_not_understood_are_one_document_too(arguments):
+    done = workbench(*arguments)
+    assert done.returncode == 2 and "Usage:" in done.stderr
+    assert json.loads(done.stdout)["error"]["kind"] == "user"
+
+
 def test_help_and_version():
     assert "run" in workbench("--help").stdout
     assert workbench("--version").stdout.strip()
 
 
 @pytest.mark.walls
-def test_ctrl_c_keeps_the_record_and_is_exit_code_130(task, store_path):
-    import signal
-
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_keeps_the_record_and_is_exit_code_130(task, store_path, number):
     command = [sys.executable, "-m", "workbench", "run", str(task), "--model", "function:tests.e2e.endless:act_for_ever", "--json"]
     process = subprocess.Popen([*command, "--store", str(store_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     # the model's reply is told just before its action runs, and the action never ends by itself
     for line in process.stderr:
         if line.startswith("step 1"):
             break
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     output, _ = process.communicate()
     document = json.loads(output)
     assert (process.returncode, document["status"]) == (130, "interrupted")

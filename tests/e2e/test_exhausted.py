@@ -97,6 +97,17 @@ def test_what_the_machine_lacks_is_never_the_agents(task, store_path, monkeypatc
     assert wb.store(store_path).rows("SELECT status, error_kind FROM runs") == [{"status": "error", "error_kind": "sandbox"}]
 
 
+def test_a_kernel_for_which_there_is_no_room_leaves_no_folder(task, store_path, monkeypatch):
+    def fails(*_args, **_options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("jupyter_client.connect.ConnectionFileMixin.write_connection_file", fails)
+    before = set(runtime.mine().iterdir())
+    result = wb.run(task, model="nop", store=store_path)
+    assert (result.status, result.error.kind) == ("error", "sandbox")
+    assert not [path for path in set(runtime.mine().iterdir()) - before if path.name.startswith(("r-", "w-", "k-"))]
+
+
 FEW = """
 import json, os, resource, sys
 import workbench as wb

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from tests.made import SOLVED, TASK, make_task, playing
 from workbench import paths, planning, runner
 from workbench.errors import TaskError, UsageError, WorkbenchError
 from workbench.kernels import runtime
+from workbench.messages import Reply
 
 pytestmark = pytest.mark.walls
 
@@ -218,6 +220,73 @@ def test_what_an_agent_raises_is_an_error_of_the_agent(task, store_path, error):
     assert wb.store(store_path).rows("SELECT status FROM runs") == [{"status": "error"}]
 
 
+def test_an_interrupt_that_a_model_makes_up_is_an_error_of_the_model(task, store_path):
+    def model(_messages):
+        raise wb.Interrupted
+
+    result = wb.run(task, model=model, store=store_path)
+    assert (result.status, result.error.kind, result.success) == ("error", "model", None)
+
+
+def test_what_a_model_returns_that_is_no_reply_is_an_error_of_the_model(task, store_path):
+    class Model:
+        name, sees_images = "odd", False
+
+        def __init__(self, reply):
+            self._reply = reply
+
+        async def reply(self, messages, *, tools=(), on_text=None):
+            return self._reply
+
+    for reply in ("text", None, Reply.model_construct(text=None)):
+        result = wb.run(task, model=Model(reply), store=store_path)
+        assert (result.status, result.error.kind, result.success) == ("error", "model", None), result.error
+
+
+def test_what_an_agent_returns_or_makes_of_its_account_is_an_error_of_the_agent(task, store_path):
+    class Odd:
+        name = "odd"
+
+        def __init__(self, answer=None, tokens=0):
+            self._answer, self._tokens = answer, tokens
+
+        async def work(self, world):
+            world.spent.tokens = self._tokens
+            return self._answer
+
+    for agent in (Odd(answer=42), Odd(answer=b"42"), Odd(tokens="many"), Odd(tokens=2**70)):
+        result = wb.run(task, model="nop", agent=agent, store=store_path)
+        assert (result.status, result.error.kind, result.success) == ("error", "agent", None), result
+    assert wb.store(store_path).rows("SELECT DISTINCT status, error_kind FROM runs") == [{"status": "error", "error_kind": "agent"}]
+
+
+def test_a_journal_that_somebody_removes_is_no_completed_run(task, store_path):
+    def model(_messages):
+        shutil.rmtree(wb.store(store_path).journals)
+        return SOLVED
+
+    result = wb.run(task, model=model, store=store_path)
+    assert (result.status, result.error.kind, result.success) == ("error", "sandbox", None)
+    assert "somebody has removed it" in result.error.message
+
+
+TIDIED = """
+import shutil, sys
+import workbench as wb
+from workbench.kernels import runtime
+def solve():
+    return wb.run(sys.argv[1], model="oracle", store=sys.argv[2]).success
+first = solve()
+shutil.rmtree(runtime.mine())
+print(first, solve(), solve())
+"""
+
+
+def test_runs_go_on_after_somebody_has_tidied_up_the_folder_of_runs(task, store_path):
+    done = subprocess.run([sys.executable, "-c", TIDIED, task, str(store_path)], capture_output=True, text=True, check=False)
+    assert done.stdout == "True True True\n", done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("error", NOT_EXCEPTIONS)
 @pytest.mark.parametrize("where", ["on_event", "on_text", "on_output"])
 def test_what_a_listener_raises_ends_only_the_listening(task, store_path, error, where):
@@ -322,6 +391,8 @@ def test_without_walls_it_warns_and_says_so(task, store_path):
         ({"model": "cassette:/does/not/exist.jsonl"}, "there is no cassette"),
         ({"model": "cheat:fly"}, "no trick is called"),
         ({"model": 7}, "is not a model"),
+        ({"agent": None}, "NoneType is not an agent"),
+        ({"agent": object()}, "object is not an agent"),
     ],
 )
 def test_bad_arguments_are_found_before_anything_starts(task, store_path, options, message):

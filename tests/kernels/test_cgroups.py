@@ -299,6 +299,16 @@ def test_the_group_of_a_dead_owner_is_swept_and_what_is_left_in_it_killed(owner:
     assert not any(folder.exists() for folder in folders)
 
 
+def test_a_process_removes_its_own_groups_in_the_end(real: Cgroup) -> None:
+    with subprocess.Popen(["sleep", "3600"]) as left:
+        real.add(left.pid)
+        Cgroup.end_own("workbench-another-")
+        assert left.poll() is None and all(folder.exists() for folder in real.folders)
+        Cgroup.end_own(real.folders[0].name)
+        assert left.wait(10) == -signal.SIGKILL
+    assert not any(folder.exists() for folder in real.folders)
+
+
 def test_a_group_without_the_mark_of_an_owner_is_not_swept(real: Cgroup) -> None:
     # it may be that of an older version, which held no lock
     Cgroup.sweep("workbench-test-")

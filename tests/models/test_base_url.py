@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable
@@ -11,7 +12,6 @@ import pytest
 
 from tests.loopback import Loopback, Raw, Say
 from tests.models.asked import Asked
-from workbench.cli import main
 from workbench.errors import UsageError
 from workbench.models.base_url import BaseUrl
 from workbench.models.litellm import LiteLLMModel
@@ -137,7 +137,7 @@ async def test_a_header_of_the_users_own_comes_before_the_url(loopback: Start) -
 
 
 @pytest.mark.parametrize("where", ["option", "variable", "judge"])
-def test_the_command_line_refuses_it_as_bad_usage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: str) -> None:
+def test_the_command_line_refuses_it_as_bad_usage(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     given = f"ftp://me:{PASSWORD}@127.0.0.1/v1"
     arguments = ["run", "refactoring/mistune-rename-escape", "--model", "openai/scripted"]
     if where == "option":
@@ -147,10 +147,8 @@ def test_the_command_line_refuses_it_as_bad_usage(monkeypatch: pytest.MonkeyPatc
     else:
         monkeypatch.setenv("WORKBENCH_JUDGE_BASE_URL", given)
         arguments = ["run", "refactoring/mistune-rename-escape", "--model", "nop", "--judge", "openai/scripted"]
-    monkeypatch.setattr(sys, "argv", ["workbench", *arguments])
-    with pytest.raises(SystemExit) as done:
-        main()
-    said = "".join(capsys.readouterr())
-    assert done.value.code == 2
+    done = subprocess.run([sys.executable, "-m", "workbench", *arguments], capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 2
     assert "does not begin with http:// or https://" in " ".join(said.split())
     assert PASSWORD not in said

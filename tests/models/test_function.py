@@ -145,7 +145,11 @@ def test_loading_what_is_not_there(spec: str, said: str) -> None:
 
 @pytest.mark.parametrize(
     ("source", "said"),
-    [("1 / 0", "raised ZeroDivisionError"), ("import no_such_thing", "raised ModuleNotFoundError: No module named 'no_such_thing'")],
+    [
+        ("1 / 0", "raised ZeroDivisionError"),
+        ("exit(3)", "raised SystemExit: 3"),
+        ("import no_such_thing", "raised ModuleNotFoundError: No module named 'no_such_thing'"),
+    ],
 )
 def test_loading_a_module_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, said: str) -> None:
     (tmp_path / "failing_model.py").write_text(source)

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import SmallDisk
 from tests.tasks.conftest import MakeTask
 from workbench import runner
-from workbench.errors import TaskError
+from workbench.errors import HostError, TaskError
 from workbench.kernels import environments
 from workbench.kernels.environments import Environment
 from workbench.storage.store import Store
 from workbench.tasks import registry
-from workbench.tasks.folder import TaskFolder
+from workbench.tasks.folder import TaskFolder, copy_tree
 from workbench.tasks.staging import Prepared, environment_of, prepare, stage
 
 COPY = "[[workspace.copy]]\nfrom = 'data'\n"
@@ -410,3 +411,13 @@ async def test_links_of_a_preparation_that_stay_inside_stay_links(make_task: Mak
     script = "import os\nos.mkdir('workspace')\nopen('workspace/a', 'w').close()\nos.symlink('a', 'workspace/b')\n"
     prepared = await prepare(make_task(PREPARE, files={"prepare.py": script}), minimal, walled=False)
     assert (prepared.workspace / "b").readlink() == Path("a")
+
+
+def test_a_copy_for_which_there_is_no_room_is_no_fault_of_the_tasks(tmp_path: Path, small_disk: SmallDisk) -> None:
+    source, target = tmp_path / "source", small_disk.root / "target"
+    source.mkdir()
+    (source / "data.txt").write_text("data")
+    target.mkdir()
+    small_disk.fill()
+    with pytest.raises(HostError, match="No space left on device"):
+        copy_tree(source, target)

@@ -15,7 +15,7 @@ def make(name: str | Agent) -> Agent:
     Raises
     ------
     UsageError
-        If there is no agent of that name.
+        If there is no agent of that name, or what is given is none.
 
     Examples
     --------
@@ -23,6 +23,8 @@ def make(name: str | Agent) -> Agent:
     'codeact'
     """
     if not isinstance(name, str):
+        if not isinstance(getattr(name, "name", None), str) or not callable(getattr(name, "work", None)):
+            raise UsageError(f"{type(name).__name__} is not an agent", hint="pass a name, or an object with name and work()")
         return name
     if name not in NAMES:
         raise UsageError(f"no agent is called {name!r}", hint=f"there are: {', '.join(NAMES)}")

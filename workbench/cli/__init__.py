@@ -17,11 +17,16 @@ def main() -> None:
     streams.make_lasting()
 
     from workbench.cli.app import app
-    from workbench.cli.errors import guard, report
-    from workbench.errors import WorkbenchError
+    from workbench.cli.errors import ended, guard, report
 
     guard()
+    as_json = "--json" in sys.argv
     try:
         app(prog_name="workbench")
-    except WorkbenchError as error:
-        sys.exit(report(error, as_json="--json" in sys.argv))
+    except SystemExit as left:
+        code = int(left.code or 0)
+    except Exception as error:
+        code = report(error, as_json=as_json)
+    else:
+        code = 0
+    sys.exit(ended(code, as_json=as_json))

@@ -16,6 +16,7 @@ import rich.markup
 from rich.segment import Segment
 
 from workbench import interrupts, text
+from workbench.cli import streams
 from workbench.errors import WorkbenchError, classify
 
 
@@ -79,11 +80,25 @@ def _crash(kind: type[BaseException], error: BaseException, trace: TracebackType
 USAGE, FAILED, INTERRUPTED = 2, 1, interrupts.EXIT
 
 
-def report(error: WorkbenchError, *, as_json: bool = False) -> int:
-    """Tell about ``error`` and return the exit code it deserves."""
-    if as_json:
-        print_json({"status": "error", "error": classify(error).model_dump()})
+def ended(code: int, *, as_json: bool) -> int:
+    """Return the exit code of a command that ended with ``code``, after its output is written."""
+    if code == USAGE and as_json and not interrupts.has_answered():
+        # the options were not understood; typer has said which
+        print_json({"status": "error", "error": {"kind": "user", "message": "bad usage: see standard error", "hint": "workbench --help"}})
+    if not (failure := streams.lost()):
+        return code
+    progress.print("[bold red]error:[/]", f"standard output cannot be written: {line(failure)}", soft_wrap=True)
+    return code or FAILED
+
+
+def report(error: Exception, *, as_json: bool = False) -> int:
+    """Print ``error`` and return its exit code; for a bug, print also where it was raised."""
     failure = classify(error)
+    if as_json:
+        print_json({"status": "error", "error": failure.model_dump()})
+    if not isinstance(error, WorkbenchError):
+        _crash(type(error), error, error.__traceback__)
+        return FAILED
     progress.print("[bold red]error:[/]", block(failure.message), soft_wrap=True)
     if failure.hint:
         progress.print("  [dim]what to do:[/]", block(failure.hint), soft_wrap=True)

@@ -1,10 +1,11 @@
-"""Standard output and standard error: a command does not fail because nobody reads them any more."""
+"""Standard output and standard error: their readers may go away at any time, and their disk may be full."""
 
 from __future__ import annotations
 
 import errno
 import io
 import os
+import select
 import sys
 from typing import TextIO
 
@@ -13,8 +14,15 @@ _GONE = (errno.EPIPE, errno.ECONNRESET, errno.EIO)
 
 
 def make_lasting() -> None:
-    """From now on, let writing to a stream succeed even if it is or will be closed."""
+    """From now on, let writing to the streams succeed; :func:`lost` says what could not be written."""
     sys.stdout, sys.stderr = _lasting(sys.stdout), _lasting(sys.stderr)
+
+
+def lost() -> str:
+    """Return why part of the output could not be written although its reader is still there; empty if all was written."""
+    sys.stdout.flush()
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return raw.failure if isinstance(raw, _Lasting) else ""
 
 
 def _lasting(stream: TextIO | None) -> TextIO:
@@ -24,17 +32,25 @@ def _lasting(stream: TextIO | None) -> TextIO:
     try:
         descriptor = stream.fileno()
     except io.UnsupportedOperation:
-        # somebody's own, who called the command line as a function
+        # replaced by a program that calls the command line as a function
         return stream
     raw = io.BufferedWriter(_Lasting(descriptor, "w", closefd=False))  # type: ignore[type-var]
-    return io.TextIOWrapper(raw, encoding=stream.encoding, errors=stream.errors, line_buffering=stream.isatty() or stream is sys.stderr)
+    return io.TextIOWrapper(
+        raw, encoding=stream.encoding, errors="backslashreplace", line_buffering=stream.isatty() or stream is sys.stderr
+    )
 
 
 class _Lasting(io.FileIO):
-    def write(self, data: bytes) -> int | None:  # type: ignore[override]
+    failure = ""
+    """Why something could not be written although its reader is still there."""
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
         try:
-            return super().write(data)
+            # another program may have made the pipe non-blocking, which accepts nothing while it is full
+            while (written := super().write(data)) is None:
+                select.select([], [self], [])
+            return written
         except OSError as error:
             if error.errno not in _GONE:
-                raise
+                self.failure = self.failure or error.strerror or str(error)
             return len(data)

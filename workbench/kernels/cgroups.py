@@ -122,14 +122,23 @@ class Cgroup:
             return False
         fcntl.flock(self._lock, fcntl.LOCK_SH)
         if folder.exists():
+            _owned[self._lock] = self
             return True
         self._let_go()
         return False
 
     def _let_go(self) -> None:
         if self._lock is not None:
+            _owned.pop(self._lock, None)
             os.close(self._lock)
             self._lock = None
+
+    @staticmethod
+    def end_own(prefix: str) -> None:
+        """Remove the groups of this process whose names begin with ``prefix``, and kill what is left in them."""
+        for group in list(_owned.values()):
+            if any(folder.name.startswith(prefix) for folder in group.folders):
+                group._end()
 
     @staticmethod
     def sweep(prefix: str) -> None:
@@ -248,6 +257,19 @@ class Cgroup:
             with contextlib.suppress(OSError):
                 folder.rmdir()
         self._let_go()
+
+
+_owned: dict[int, Cgroup] = {}
+"""The groups of this process, by the descriptors of their locks."""
+
+
+def _forked() -> None:
+    """Leave the groups to the process that made them, of which this one is a fork: with its end alone they are abandoned."""
+    for group in list(_owned.values()):
+        group._let_go()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def _hierarchies(mounts: str | None, own: str | None) -> tuple[dict[str, Path], dict[str, str]]:

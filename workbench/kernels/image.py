@@ -76,8 +76,8 @@ class Image:
 
     @property
     def alive(self) -> bool:
-        """Whether kernels can be forked from it."""
-        return self._process is not None and self._process.poll() is None
+        """Whether kernels can be forked from it: it runs, and its folders still exist."""
+        return self._process is not None and self._process.poll() is None and self._folder is not None and self._folder.exists()
 
     def start(self) -> None:
         """Start it and wait until everything is imported.
@@ -214,6 +214,8 @@ def _borrow(environment: Environment, mounts: tuple[Mount, ...], devices: tuple[
     with _guard:
         image = _images.get(environment.prefix) or Image(environment, (), shared=True)
         if not image.alive:
+            if not image.users:
+                image.close()
             image = Image(environment, (), shared=True)
             image.start()
             _images[environment.prefix] = image

@@ -36,9 +36,15 @@ os.register_at_fork(after_in_child=_forked)
 
 
 def mine() -> Path:
-    """Return this process's own folder, made and locked at first use; what dead processes left is removed then."""
+    """Return this process's own folder, made and locked at first use; what dead processes left is removed then.
+
+    Where somebody has removed it, as programs do that tidy up ``/tmp``, it is made anew.
+    """
     global _mine
     with _guard:
+        if _mine is not None and not (_mine[0] / _LOCK).exists():
+            os.close(_mine[1])
+            _mine = None
         if _mine is None:
             root = paths.run_root()
             with FileLock(root / "lock"):
@@ -50,6 +56,7 @@ def mine() -> Path:
                 lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 fcntl.flock(lock, fcntl.LOCK_EX)
             _mine = (folder, lock)
+            atexit.unregister(leave)
             atexit.register(leave)
         return _mine[0]
 
@@ -132,7 +139,7 @@ def leave() -> None:
         if _mine is not None:
             folder, lock = _mine
             # the groups of kernels that were not closed
-            Cgroup.sweep(f"workbench-{folder.name}-")
+            Cgroup.end_own(f"workbench-{folder.name}-")
             os.close(lock)
             remove(folder)
         _mine = None

@@ -23,7 +23,7 @@ class ModelError(WorkbenchError):
 
     def __init__(self, message: str, *, hint: str = "", attempts: Sequence[Attempt] = ()) -> None:
         super().__init__(message, hint=hint)
-        self.attempts = list(attempts)
+        self.attempts = [Attempt.model_validate(attempt) for attempt in attempts]
 
 
 @runtime_checkable
@@ -53,11 +53,15 @@ async def ask(
     Raises
     ------
     ModelError
-        For anything that the model raised, except the caller's own cancellation.
+        For anything that the model raised, except the caller's own cancellation; or if it did not return a reply.
     """
     cancelled = Cancellation()
     try:
-        return await model.reply(messages, tools=tools, on_text=on_text)
+        reply = await model.reply(messages, tools=tools, on_text=on_text)
+        if not isinstance(reply, Reply):
+            raise ModelError(f"the model {model.name} returned {type(reply).__name__} where a Reply is expected")
+        # a Reply can be constructed without validation
+        return Reply.model_validate(dict(reply))
     except ModelError:
         raise
     except BaseException as error:

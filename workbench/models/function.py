@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 from workbench import blocking
-from workbench.cancellation import Cancellation
-from workbench.errors import UsageError
+from workbench.cancellation import Cancellation, is_interrupt
+from workbench.errors import UsageError, described
 from workbench.messages import Message, Reply, Tool
 from workbench.models.base import ModelError
 
@@ -79,7 +79,7 @@ class FunctionModel:
         except BaseException as error:
             if cancelled.is_cause_of(error):
                 raise
-            raise ModelError(f"{self._who} raised {_what(error)}") from error
+            raise ModelError(f"{self._who} raised {described(error)}") from error
 
     @property
     def _who(self) -> str:
@@ -108,9 +108,12 @@ def load_function(spec: str) -> Function:
         if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
             hint = "it must be importable from here: install it, or put its folder on PYTHONPATH"
             raise UsageError(f"there is no module {error.name!r} for {spec!r}", hint=hint) from None
-        raise UsageError(f"importing {module_name!r} for {spec!r} raised {_what(error)}") from error
-    except Exception as error:
-        raise UsageError(f"importing {module_name!r} for {spec!r} raised {_what(error)}") from error
+        raise UsageError(f"importing {module_name!r} for {spec!r} raised {described(error)}") from error
+    except BaseException as error:
+        # SystemExit too: some scripts exit when they are imported
+        if is_interrupt(error):
+            raise
+        raise UsageError(f"importing {module_name!r} for {spec!r} raised {described(error)}") from error
     where = f"the module {module_name!r}"
     for part in attribute.split("."):
         if not hasattr(found, part):
@@ -137,8 +140,9 @@ def _name(function: object) -> str:
 
 
 def _kind(value: object) -> str:
-    return "nothing (None)" if value is None else f"{type(value).__name__} {value!r:.80}"
-
-
-def _what(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if value is None:
+        return "nothing (None)"
+    try:
+        return f"{type(value).__name__} {value!r:.80}"
+    except BaseException:
+        return type(value).__name__

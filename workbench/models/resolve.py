@@ -124,6 +124,8 @@ def _named(given: str | Model | Callable[..., Any], base_url: str | None) -> Mod
 
         return LiteLLMModel(given, base_url=base_url)
     if isinstance(given, Model):
+        if not isinstance(given.name, str):
+            raise UsageError(f"the name of a model is text, and not {type(given.name).__name__}")
         return given
     if callable(given):
         from workbench.models.function import FunctionModel

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from workbench.messages import Message, Reply, ToolCall, Usage
+from workbench.messages import MOST_TOKENS, Message, Reply, ToolCall, Usage
 from workbench.models.exchange import Watch
 
 Theirs: TypeAlias = Any
@@ -141,9 +141,12 @@ def _add_piece(calls: list[tuple[int, ToolCall]], piece: Theirs) -> None:
 
 
 def _usage(usage: Theirs) -> Usage:
-    details = getattr(usage, "prompt_tokens_details", None)
+    def count(holder: Theirs, name: str) -> int:
+        found = getattr(holder, name, None) or 0
+        return found if 0 <= found <= MOST_TOKENS else 0
+
     return Usage(
-        input_tokens=getattr(usage, "prompt_tokens", None) or 0,
-        output_tokens=getattr(usage, "completion_tokens", None) or 0,
-        cached_tokens=getattr(details, "cached_tokens", None) or 0,
+        input_tokens=count(usage, "prompt_tokens"),
+        output_tokens=count(usage, "completion_tokens"),
+        cached_tokens=count(getattr(usage, "prompt_tokens_details", None), "cached_tokens"),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -112,7 +113,7 @@ class Journal:
         try:
             self._append(self._file, _line(event) + b"\n")
             if durable:
-                os.fsync(self._file.fileno())
+                self._sync(self._file)
         except (OSError, MemoryError) as error:
             self.failure = HostError(
                 f"the journal {self.path} cannot be written: {getattr(error, 'strerror', None) or str(error) or 'no memory is left'}",
@@ -137,6 +138,11 @@ class Journal:
             raise
         self._end += len(line)
         self._next += 1
+
+    def _sync(self, file: FileIO) -> None:
+        os.fsync(file.fileno())
+        if not os.fstat(file.fileno()).st_nlink:
+            raise FileNotFoundError(errno.ENOENT, "somebody has removed it")
 
     def artifact(self, data: bytes) -> str:
         """Keep ``data`` beside the journal until it is imported into the store, and return its SHA-256.

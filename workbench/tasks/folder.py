@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import subprocess
 import tomllib
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
-from workbench.errors import TaskError, UsageError
+from workbench.errors import HostError, TaskError, UsageError, shortage
 from workbench.models import baseline
 from workbench.models.base import Model
 from workbench.models.scripted import Scripted
@@ -256,9 +257,15 @@ def copy_tree(source: Path, target: Path) -> None:
     ------
     TaskError
         If it cannot be copied.
+    HostError
+        If this machine has no room for it.
     """
     target.mkdir(parents=True, exist_ok=True)
     command = ["/bin/cp", "-dR", "--preserve=mode,timestamps", "--reflink=auto", "--no-target-directory", "--", str(source), str(target)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise TaskError(f"{source} cannot be copied: {done.stderr.strip()[-500:]}", hint="is the disk full?")
+    try:
+        subprocess.run(command, env={**os.environ, "LC_ALL": "C"}, capture_output=True, text=True, check=True)
+    except subprocess.CalledProcessError as error:
+        said = f"{source} cannot be copied: {error.stderr.strip()[-500:]}"
+        if remedy := shortage(error):
+            raise HostError(said, hint=remedy) from error
+        raise TaskError(said) from error

@@ -326,7 +326,7 @@ def stage(folder: TaskFolder, prepared: Prepared, workspace: Path) -> None:
     if folder.task.workspace.git:
         # neither the user's settings (hooks, signatures, ignored files) nor a repository around this one may have a say
         environ = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-        environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+        environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C"}
         # set explicitly, since the workspace may itself look like a repository
         environ |= {"GIT_DIR": str(workspace / ".git"), "GIT_WORK_TREE": str(workspace)}
         # with many files, git would otherwise start a cleanup in the background

@@ -126,18 +126,19 @@ class SandboxProvisioner(KernelProvisionerBase):  # type: ignore[misc]
         with told(manager):
             try:
                 connection = await asyncio.to_thread(self._make_folders)
+                if first:
+                    manager.cleanup_connection_file()
+                    manager.transport, manager.ip = "ipc", str(connection / "k")
+                    for number, port in enumerate(("shell_port", "iopub_port", "stdin_port", "hb_port", "control_port"), start=1):
+                        setattr(manager, port, number)
+                manager.write_connection_file()
+                if Path(manager.connection_file) != self.connection_file:
+                    shutil.copyfile(manager.connection_file, self.connection_file)
+                    self.connection_file.chmod(0o600)
             except BaseException:
+                # a disk that is full lets folders be made, and no files
                 await self.cleanup()
                 raise
-        if first:
-            manager.cleanup_connection_file()
-            manager.transport, manager.ip = "ipc", str(connection / "k")
-            for number, port in enumerate(("shell_port", "iopub_port", "stdin_port", "hb_port", "control_port"), start=1):
-                setattr(manager, port, number)
-        manager.write_connection_file()
-        if Path(manager.connection_file) != self.connection_file:
-            shutil.copyfile(manager.connection_file, self.connection_file)
-            self.connection_file.chmod(0o600)
         return {**await super().pre_launch(**kwargs), "cmd": []}
 
     def write_inside(self, folder: str) -> None:
