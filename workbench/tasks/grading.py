@@ -42,6 +42,7 @@ from workbench.tasks.metrics import Metric
 from workbench.tasks.sandboxes import INSIDE_GRADER, Sandboxes
 from workbench.tasks.staging import Prepared, limits_of
 from workbench.tasks.submission import Frozen
+from workbench.text import storable
 
 _MOST_DETAILS = 64 * 1024
 _MOST_REASON = 4000
@@ -350,7 +351,7 @@ def _read(line: bytes) -> dict[str, Any] | None:
 
 def _parse(task: str, said: dict[str, Any]) -> _Answer:
     if "error" in said:
-        error = _plain(str(said["error"])).strip()
+        error = storable(str(said["error"])).strip()
         # a shortage on this machine is not the submission's fault
         kind = GraderError if said.get("here") else Ungraded
         raise kind(f"the grader of {task} failed: {(error.splitlines() or ['no reason'])[-1][:1000]}", hint=error[-1500:])
@@ -360,7 +361,7 @@ def _parse(task: str, said: dict[str, Any]) -> _Answer:
         raise Ungraded(f"the grader of {task} answered nonsense: {str(error)[:1000]}") from None
     report = answer.report
     if report.invalid is not None:
-        report.invalid = _plain(report.invalid[:_MOST_REASON])
+        report.invalid = storable(report.invalid[:_MOST_REASON])
     try:
         report.model_dump_json()
         if len(json.dumps(report.details)) > _MOST_DETAILS:
@@ -369,8 +370,3 @@ def _parse(task: str, said: dict[str, Any]) -> _Answer:
         # nested too deeply for any reader, or half a surrogate pair
         report.details = {"left_out": f"details that cannot be written down: {error}"}
     return answer
-
-
-def _plain(text: str) -> str:
-    """Return text that can be encoded: without unpaired surrogates, which file names may contain."""
-    return text.encode(errors="replace").decode()
