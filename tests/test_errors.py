@@ -63,6 +63,7 @@ def test_kinds_tell_infrastructure_from_the_model() -> None:
         (ValueError(), "ValueError"),
         (asyncio.CancelledError(), "CancelledError"),
         (RecursionError("deep"), "RecursionError: deep"),
+        (ValueError("half of \ud800"), "ValueError: half of ?"),
     ],
 )
 def test_anybody_elses_is_a_bug_in_the_agent(error: BaseException, message: str) -> None:

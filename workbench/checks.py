@@ -145,6 +145,7 @@ class _Check:
             await self.fails(trick)
         for shortcut in self.folder.shortcuts():
             await self.fails(shortcut)
+        await self.control()
         await self.gradings(oracle)
         await self.hidden()
 
@@ -189,6 +190,12 @@ class _Check:
     def _sign(self) -> int:
         return 1 if self.folder.task.primary.direction == "max" else -1
 
+    async def control(self) -> None:
+        """The grader can grade a submission without any work in it, so that one that makes it fail is invalid."""
+        environment, prepared = await self.measured()
+        why = await grading.fails_control(self.folder, prepared, environment, walled=self.sandbox != "none")
+        self.note("control", why is None, why or "graded")
+
     async def gradings(self, oracle: _Played) -> None:
         """The same submission is graded alike each time."""
         if oracle.frozen is None or oracle.result.error is not None:
@@ -208,13 +215,17 @@ class _Check:
         environment = await blocking.call(staging.environment_of, self.folder)
         return environment, await staging.prepare(self.folder, environment, walled=self.sandbox != "none")
 
+    async def measured(self) -> tuple[Environment, Prepared]:
+        """Return the same with the scores of the untouched workspace."""
+        environment, prepared = await self.ready()
+        return environment, await grading.measure(self.folder, prepared, environment, walled=self.sandbox != "none")
+
     @asynccontextmanager
     async def thawed(self, frozen: SubmissionFrozen) -> AsyncIterator[Callable[[], Any]]:
         """Yield a function that grades a submission of the record again."""
         folder, declared, walled = self.folder, self.folder.task.submission, self.sandbox != "none"
         assert declared is not None
-        environment, prepared = await self.ready()
-        prepared = await grading.measure(folder, prepared, environment, walled=walled)
+        environment, prepared = await self.measured()
         judge = resolve_judge(None)
         scratch = runtime.folder(f"t-{secrets.token_hex(4)}")
         try:

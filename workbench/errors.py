@@ -9,11 +9,11 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
-from workbench.text import shown
+from workbench.text import shown, storable
 
 Kind = Literal["model", "agent", "sandbox", "task", "grader", "limit", "user"]
 
@@ -118,8 +118,8 @@ class Failure(BaseModel):
     """A failure as the record keeps it."""
 
     kind: Kind
-    message: str
-    hint: str = ""
+    message: Annotated[str, AfterValidator(storable)]
+    hint: Annotated[str, AfterValidator(storable)] = ""
 
     def __str__(self) -> str:
         return shown(f"{self.message} ({self.hint})" if self.hint else self.message)

@@ -226,6 +226,31 @@ print(os.path.exists("/grading"), experiment.__closure__[0].cell_contents)
     assert "{'y': 5, 'number': 1}" in heard
 
 
+def test_what_the_task_hides_is_hidden_from_submitted_code_that_its_functions_run(make_task: MakeTask, store_path: Path) -> None:
+    tools = """
+from pathlib import Path
+import tempfile
+import ipykernel
+from workbench_grading import run_submitted
+
+CODE = f"import os; print(os.listdir({str(Path(ipykernel.__file__).parent / 'inprocess')!r}))"
+
+
+class Lab:
+    def experiment(self) -> str:
+        with tempfile.TemporaryDirectory() as folder:
+            return run_submitted(CODE, submission=Path(folder)).stdout
+"""
+    task = make_task(
+        MORE,
+        submission=SUBMISSION,
+        environment=f'{ENVIRONMENT}hide = ["ipykernel/inprocess"]\n',
+        files={"hidden/lab.py": tools, "hidden/grader.py": GRADER},
+    )
+    runner.run(task, model=Player("experiment()"), store=store_path)
+    assert [call["result"] for call in calls_of(store_path)] == ["[]\n"]
+
+
 def test_a_branch_asks_a_fresh_environment_what_its_parent_had_asked(lab: TaskFolder, store_path: Path) -> None:
     cells = ["first = experiment(0)", "second = experiment(1)", "print(first['number'], second['number'])"]
     short = runner.run(lab, model=Scripted("short", cells[:2]), max_steps=2, store=store_path)

@@ -41,7 +41,7 @@ async def test_the_task_that_new_writes_is_sound(store: Store, tmp_path: Path) -
     assert (found.task, found.ok, bad(found)) == ("data-science/mine", True, {})
     assert [finding.name for finding in found.findings] == [
         *("instructions", "oracle", "limits", "nop", "cheat", "cheat:link", "cheat:hardlink", "cheat:enormous", "cheat:malformed"),
-        *("same grade", "hidden", "hidden from submissions"),
+        *("control", "same grade", "hidden", "hidden from submissions"),
     ]
 
 
@@ -50,11 +50,21 @@ GENEROUS = """
 def grade(submission, hidden):
     return {"metrics": {"m": 1.0, "n": 0.0}, "invalid": None, "details": {}}
 """
+HELPLESS = """
+from workbench_grading import Invalid, read_text
+
+def grade(submission, hidden):
+    text = read_text(submission / "answer.txt")
+    if text and not text.isdigit():
+        raise Invalid("answer.txt must be a number")
+    return {"metrics": {"m": float(int(text) == 42), "n": 0.5}, "invalid": None, "details": {}}
+"""
 UNSOUND: dict[str, dict[str, str | bytes]] = {
     "instructions": {"instruction.md": "Do it."},
     "oracle": {"solution/solution.py": "open('answer.txt', 'w').write('41')"},
     "nop": {"workspace/answer.txt": "42"},
     "cheat:malformed": {"hidden/grader.py": GENEROUS},
+    "control": {"hidden/grader.py": HELPLESS},
     "same grade": {"hidden/grader.py": RANDOM},
     "hidden": {"hidden/labels.csv": "the labels of all the rows", "workspace/copy.csv": "the labels of all the rows"},
 }
@@ -65,7 +75,7 @@ async def test_what_is_wrong_is_named(name: str, make_task: MakeTask, store: Sto
     files = {**SOLUTION, **UNSOUND[name]}
     found = await checks.check(make_task(files=files, metric=METRIC + '[[metric]]\nname = "n"\n'), store=store)
     assert name in bad(found) and not found.ok
-    if name in ("instructions", "same grade", "hidden"):
+    if name in ("instructions", "control", "same grade", "hidden"):
         assert list(bad(found)) == [name]
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.tasks.conftest import ENVIRONMENT, METRIC, MakeTask
+from tests.tasks.conftest import ENVIRONMENT, METRIC, SUBMISSION, MakeTask
 from workbench.errors import GraderError, SandboxError, classify
 from workbench.events import Scored
 from workbench.kernels import runtime, walls
@@ -37,10 +37,16 @@ def verdict(make_task: MakeTask, minimal: Environment, tmp_path: Path) -> Verdic
     """Grade with a grader's source, on the files that were handed in."""
 
     async def give(
-        grader: str, *, submitted: dict[str, str] | None = None, more: str = "", metric: str = METRIC, environment: str = ENVIRONMENT
+        grader: str,
+        *,
+        submitted: dict[str, str] | None = None,
+        more: str = "",
+        metric: str = METRIC,
+        environment: str = ENVIRONMENT,
+        submission: str = SUBMISSION,
     ) -> Scored:
         files: dict[str, str | bytes] = {"hidden/grader.py": grader, "hidden/secret.txt": "the answer"}
-        folder = make_task(more, metric=metric, environment=environment, files=files)
+        folder = make_task(more, metric=metric, environment=environment, submission=submission, files=files)
         frozen = Frozen(tmp_path / "frozen")
         for name, text in (submitted or {"answer.txt": "42"}).items():
             path = frozen.root / name
@@ -188,6 +194,25 @@ def grade(submission, hidden):
         names = ("json.py", "csv.py", "decimal.py", "sitecustomize.py", "usercustomize.py", "workbench_grading.py", "grader.py")
         found = await verdict(grader, submitted=dict.fromkeys(names, forged))
         assert found.success is False
+
+    @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "[" + "{}," * 15_000_000 + "{}]"], ids=["empty", "cut off", "deep", "much"])
+    async def test_is_invalid_where_json_is_asked_for_and_nothing_is_parsed_outside(
+        self, verdict: Verdict, text: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def parses(said: Any, **_: Any) -> Any:
+            assert len(said) < 1000
+            return loads(said)
+
+        loads = json.loads
+        monkeypatch.setattr(json, "loads", parses)
+        found = await verdict(
+            SAYS.format({"metrics": {"m": 1.0}}),
+            submitted={"out.json": text},
+            submission='[submission]\nkind = "json"\npath = "out.json"\n',
+            environment=ENVIRONMENT.replace("1G", "512M"),
+        )
+        assert found.success is False
+        assert "is not JSON" in str(found.invalid)
 
     async def test_keeps_its_details_bounded(self, verdict: Verdict) -> None:
         found = await verdict(metrics(details={"rows": "x" * 100_000}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -83,11 +84,6 @@ class TestFile:
         frozen = place.freeze(kind, path)
         assert (frozen.invalid, names(frozen)) == (None, [path])
         assert (place.root / path).read_bytes() == b"[1, 2]\n"
-
-    @pytest.mark.parametrize("data", [b"", b"{", b"[" * 100_000, b"\xff"])
-    def test_that_is_not_json_is_invalid_where_json_is_asked_for(self, place: Place, data: bytes) -> None:
-        place.write("out.json", data)
-        assert "is not JSON" in str(place.freeze("json", "out.json").invalid)
 
     def test_may_be_empty(self, place: Place) -> None:
         place.write("out.csv", b"")
@@ -302,6 +298,10 @@ class TestTree:
         place.write("fine")
         frozen = place.freeze("tree")
         assert frozen.invalid is not None or "fine" in names(frozen)
+
+    def test_the_reason_can_be_written_whatever_the_name_is(self, place: Place) -> None:
+        os.mkfifo(os.fsencode(place.workspace) + b"/caf\xe9")
+        assert place.freeze("tree").invalid == "caf? is neither a file nor a folder"
 
     def test_does_not_depend_on_the_order_on_disk(self, place: Place, tmp_path: Path) -> None:
         other = tmp_path / "other"
@@ -519,3 +519,20 @@ class TestControl:
         (tmp_path / "root").mkdir()
         assert control(Submission(kind="tree"), tmp_path / "workspace", tmp_path / "root").invalid is None
         assert list((tmp_path / "root").iterdir()) == []
+
+
+class TestAShortageOnThisMachine:
+    @pytest.mark.parametrize("kind", ["file", "tree"])
+    @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO])
+    def test_is_not_the_submissions_fault(self, place: Place, monkeypatch: pytest.MonkeyPatch, kind: str, number: int) -> None:
+        place.write("d/out.csv")
+        opened = os.open
+
+        def short(path: Any, *rest: Any, **more: Any) -> int:
+            if path == "out.csv":
+                raise OSError(number, os.strerror(number), path)
+            return opened(path, *rest, **more)
+
+        monkeypatch.setattr(os, "open", short)
+        with pytest.raises(OSError, match=os.strerror(number)):
+            place.freeze(kind, "d/out.csv" if kind == "file" else None)

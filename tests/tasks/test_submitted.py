@@ -93,6 +93,24 @@ async def test_errors_are_said_and_do_not_end_it(ask: Ask) -> None:
     assert none.startswith("failed: AttributeError")
 
 
+async def test_errors_that_cannot_be_shown_do_not_end_it_either(ask: Ask) -> None:
+    source = """
+class Named(type):
+    @property
+    def __name__(cls):
+        raise SystemExit
+class Bad(BaseException, metaclass=Named):
+    def __str__(self):
+        raise SystemExit
+    __repr__ = __str__
+def bad():
+    raise Bad
+def fine():
+    return 1
+"""
+    assert await ask(source, "m.bad()", "m.fine()") == ["failed: Bad", "1"]
+
+
 @pytest.mark.parametrize(
     ("body", "why"),
     [

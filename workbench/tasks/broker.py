@@ -115,7 +115,8 @@ class Broker:
         interaction, limits = self._task.interaction, limits_of(self._task, self._environment)
         entry = interaction.tools or interaction.environment
         self._scratch = runtime.folder(f"k-{secrets.token_hex(4)}")
-        view = View(self._environment, [Mount(self._prepared.hidden, "/grading/hidden")])
+        mounts = [Mount(self._prepared.hidden, "/grading/hidden")]
+        view = View(self._environment, mounts, hide=self._task.environment.hide)
         arguments = ["/grading/hidden", str(entry), json.dumps(self._variant)]
         enclosure = await asyncio.to_thread(
             walls.enclose, INSIDE / "broker.py", arguments, view, limits, self._scratch, walled=self._walled

@@ -42,6 +42,7 @@ from workbench.tasks.metrics import Metric
 from workbench.tasks.sandboxes import INSIDE_GRADER, Sandboxes
 from workbench.tasks.staging import Prepared, limits_of
 from workbench.tasks.submission import Frozen
+from workbench.text import storable
 
 _MOST_DETAILS = 64 * 1024
 _MOST_REASON = 4000
@@ -105,19 +106,19 @@ class _Grading:
         metrics = self.folder.task.metrics
         return answer.report, [score(metric, answer.report, self.prepared.baselines, judged=judge is not None) for metric in metrics]
 
-    async def of_control(self, *, judged: bool) -> bool:
-        """Say whether the grader can grade a control submission; with ``judged``, also whether the judge replied."""
+    async def fails_control(self, *, judged: bool) -> str | None:
+        """Return why the grader cannot grade a control submission, or None; with ``judged``, the judge must have replied."""
         before = len(self.judgements)
         declared = self.folder.task.submission
         assert declared is not None
         scratch = runtime.folder(f"c-{secrets.token_hex(4)}")
         try:
             await self.verdict(await asyncio.to_thread(submission.control, declared, self.prepared.workspace, scratch))
-        except GraderError:
-            return False
+        except GraderError as error:
+            return error.message
         finally:
             await asyncio.to_thread(runtime.remove, scratch)
-        return not judged or len(self.judgements) > before
+        return "the judge was not asked about it" if judged and len(self.judgements) == before else None
 
 
 async def grade(
@@ -162,7 +163,7 @@ async def grade(
             failures.append(error)
     if len(failures) < 2:
         report, metrics = min(verdicts, key=lambda verdict: _rank(folder.task.primary, verdict[1]))
-    elif await grading.of_control(judged=bool(grading.judgements) or isinstance(failures[-1], Refused)):
+    elif await grading.fails_control(judged=bool(grading.judgements) or isinstance(failures[-1], Refused)) is None:
         reason = f"it makes the grader fail, which grades an untouched submission: {failures[-1].message}"
         report = Report(invalid=reason[:_MOST_REASON])
         metrics = [score(metric, report) for metric in folder.task.metrics]
@@ -181,6 +182,14 @@ async def grade(
         judgements=grading.judgements,
         seconds=time.monotonic() - started,
     )
+
+
+async def fails_control(folder: TaskFolder, prepared: Prepared, environment: Environment, *, walled: bool = True) -> str | None:
+    """Return why the grader cannot grade a submission without any work in it, or None if it can.
+
+    If it cannot, a submission that makes it fail is not counted instead of being invalid.
+    """
+    return await _Grading(folder, prepared, environment, None, walled).fails_control(judged=False)
 
 
 def _rank(primary: Metric, metrics: list[MetricValue]) -> tuple[bool, float]:
@@ -274,7 +283,9 @@ async def _ask(
         rooms.append(sandboxes.lent)
         view = View(environment, [*mounts, *rooms], hide=hide)
         host = {"judges": judge is not None, "sandboxes": INSIDE_GRADER if runs_apart(walled=walled) else "", "counts": counts_cpu()}
-        how = json.dumps({**task.grader.model_dump(include={"kind", "entry", "options"}), "host": host})
+        declared = task.submission
+        parsed = declared.path if declared is not None and declared.kind == "json" else None
+        how = json.dumps({**task.grader.model_dump(include={"kind", "entry", "options"}), "json": parsed, "host": host})
         arguments = [*(mount.inside for mount in mounts), how]
         enclosure = await asyncio.to_thread(walls.enclose, INSIDE / "grade.py", arguments, view, limits, scratch, walled=walled)
         if enclosure.uid is not None:
@@ -350,7 +361,7 @@ def _read(line: bytes) -> dict[str, Any] | None:
 
 def _parse(task: str, said: dict[str, Any]) -> _Answer:
     if "error" in said:
-        error = _plain(str(said["error"])).strip()
+        error = storable(str(said["error"])).strip()
         # a shortage on this machine is not the submission's fault
         kind = GraderError if said.get("here") else Ungraded
         raise kind(f"the grader of {task} failed: {(error.splitlines() or ['no reason'])[-1][:1000]}", hint=error[-1500:])
@@ -360,7 +371,7 @@ def _parse(task: str, said: dict[str, Any]) -> _Answer:
         raise Ungraded(f"the grader of {task} answered nonsense: {str(error)[:1000]}") from None
     report = answer.report
     if report.invalid is not None:
-        report.invalid = _plain(report.invalid[:_MOST_REASON])
+        report.invalid = storable(report.invalid[:_MOST_REASON])
     try:
         report.model_dump_json()
         if len(json.dumps(report.details)) > _MOST_DETAILS:
@@ -369,8 +380,3 @@ def _parse(task: str, said: dict[str, Any]) -> _Answer:
         # nested too deeply for any reader, or half a surrogate pair
         report.details = {"left_out": f"details that cannot be written down: {error}"}
     return answer
-
-
-def _plain(text: str) -> str:
-    """Return text that can be encoded: without unpaired surrogates, which file names may contain."""
-    return text.encode(errors="replace").decode()

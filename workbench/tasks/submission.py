@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from workbench.errors import shortage
 from workbench.events import FrozenFile
 from workbench.tasks.spec import Submission
+from workbench.text import storable
 
 _SKIPPED = ("__pycache__", ".git", ".ipynb_checkpoints")
 """Never part of a tree: compiled code could differ from its source, and the others are not the agent's work."""
@@ -157,18 +159,14 @@ def freeze(
             with _opened(workspace, submission.path) as descriptor:
                 data = _read(descriptor, submission.path, submission.max_bytes)
             _keep(frozen, submission.path, data)
-            if submission.kind == "json":
-                try:
-                    json.loads(data)
-                except (ValueError, RecursionError) as error:
-                    raise _Invalid(f"{submission.path} is not JSON: {str(error)[:200]}") from None
     except _Invalid as reason:
-        frozen.invalid = str(reason)
+        # file names may contain half a surrogate pair
+        frozen.invalid = storable(str(reason))
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE):
+        if shortage(error):
             raise
         # rights that were taken away, a path longer than any may be
-        frozen.invalid = f"{str(error.filename)[:200]} cannot be copied: {error.strerror}"
+        frozen.invalid = storable(f"{str(error.filename)[:200]} cannot be copied: {error.strerror}")
     return frozen
 
 
@@ -257,6 +255,8 @@ def _opened(workspace: Path, path: str, *, folder: bool = False) -> Iterator[int
             except FileNotFoundError:
                 raise _Invalid(f"{path} does not exist") from None
             except OSError as error:
+                if shortage(error):
+                    raise
                 named = PurePosixPath(*parts[: position + 1])
                 if error.errno in (errno.EACCES, errno.EPERM):
                     raise _Invalid(f"{named} cannot be read: {error.strerror}") from None

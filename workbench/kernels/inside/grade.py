@@ -1,8 +1,8 @@
 """Call a task's grader and report its verdict, on a channel that nothing it prints or starts can reach.
 
 Started by ``launch.py`` as ``grade.py HIDDEN SUBMISSION UNTOUCHED HOW``; HOW is the kind of grader, its entry, its
-options and what the host offers, as JSON. Questions to the host are sent before the report, one a line, and its answers
-are received. It never imports workbench.
+options, the path of the submitted file that must be JSON, if any, and what the host offers, as JSON. Questions to the
+host are sent before the report, one a line, and its answers are received. It never imports workbench.
 """
 
 import ctypes
@@ -40,6 +40,29 @@ def entry(hidden: Path, named: str) -> "Callable[[Path, Path], dict]":
     return getattr(module, function)
 
 
+def graded(grade: "Callable[..., dict]", submission: Path, hidden: Path, untouched: Path) -> dict:
+    """Return a grader's report; it may raise ``Invalid`` instead of making one."""
+    from workbench_grading import Invalid
+
+    try:
+        wants = "untouched" in inspect.signature(grade).parameters
+        return grade(submission, hidden, **({"untouched": untouched} if wants else {}))
+    except Invalid as reason:
+        return {"invalid": str(reason) or "it cannot be graded"}
+
+
+def not_json(file: Path) -> "str | None":
+    """Return why a submitted file is not JSON, or None.
+
+    Reading it may take many times its size in memory, so it is read in this sandbox, which has a limit.
+    """
+    try:
+        json.loads(file.read_bytes())
+    except (ValueError, RecursionError, MemoryError) as error:
+        return f"{file.name} is not JSON: {str(error)[:200] or 'it takes too much memory'}"
+    return None
+
+
 def main() -> None:
     """Load the grader, call it, write one line of JSON."""
     # standard output is the private channel: from here on only this descriptor leads there, and no child inherits it
@@ -61,12 +84,10 @@ def main() -> None:
         here = (workbench_grading.Unconfined, judging.NoJudge)
         how = json.loads(sys.argv[4])
         connect(channel, **how["host"])
-        grade = load(hidden, how)
-        try:
-            wants = "untouched" in inspect.signature(grade).parameters
-            report = grade(submission, hidden, **({"untouched": untouched} if wants else {}))
-        except workbench_grading.Invalid as reason:
-            report = {"invalid": str(reason) or "it cannot be graded"}
+        if how["json"] is not None and (why := not_json(submission / how["json"])) is not None:
+            report = {"invalid": why}
+        else:
+            report = graded(load(hidden, how), submission, hidden, untouched)
         line = json.dumps({"report": report, "scores": judging.scores()}, allow_nan=True)
     except BaseException as error:
         # whatever the grader does, the host must hear of it

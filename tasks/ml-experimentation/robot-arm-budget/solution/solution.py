@@ -38,11 +38,10 @@ def mean(**shape):
     return np.mean([rmse for rmse, _ in tries]), tries[0][1]
 
 
-close = [mean(width=width, learning_rate=0.06) for width in (14, 18, 22)]
+close = [mean(width=width, learning_rate=0.06) for width in (18, 22, 26)]
 
 # %%
-width = min(close, key=lambda each: each[0])[1]["width"]
-close += [mean(width=width, learning_rate=rate) for rate in (0.04, 0.08)]
+close += [mean(width=width, learning_rate=0.08) for width in (18, 22, 26)]
 print([round(rmse, 4) for rmse, _ in close])
 best = min(close, key=lambda each: each[0])[1]
 assert trainer.cost(best, *x.shape) <= trainer.BUDGET

@@ -42,12 +42,19 @@ def serve(file, context):
             return getattr(thing, rest[0])
         elif what == "set":
             setattr(thing, *rest)
+    def told(error):
+        kind = type.__dict__["__name__"].__get__(type(error))
+        try:
+            return f"{kind}: {error}"[:1000]
+        except BaseException:
+            # its __str__ fails too
+            return kind
     for line in asked_on:
         try:
             asked = decode(json.loads(line), things.__getitem__)
             said = {"value": encode(do(*asked), keep)}
         except BaseException as error:
-            said = {"error": f"{type(error).__name__}: {error}"[:1000]}
+            said = {"error": told(error)}
         channel.write(json.dumps(said) + "\\n")
         channel.flush()
 """
