@@ -28,6 +28,13 @@ from .tools import PATIENCE, eventually
 CLI = "from workbench.cli import main; main()"
 
 
+def free() -> int:
+    """Return a port that nothing listens at. Asked for port 0, Jupyter Server below 2.18 does not say which one it got."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
 def listens(port: int) -> bool:
     """Whether a server takes connections at a port of this machine."""
     with socket.socket() as visitor:
@@ -66,7 +73,7 @@ class Server:
     async def start(self, *command: str) -> None:
         """Start Jupyter Server in its folder, or what ``command`` starts when it is given more options of Jupyter Server."""
         argv = [*(command or (sys.executable, "-m", "jupyter_server", "--allow-root", f"--ServerApp.root_dir={self.root}"))]
-        argv += ["--no-browser", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0", f"--IdentityProvider.token={self.token}"]
+        argv += ["--no-browser", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={free()}", f"--IdentityProvider.token={self.token}"]
         with (self.root / "log").open("wb") as log:
             self.process = subprocess.Popen(argv, env=self.environ, stdout=log, stderr=log, cwd=self.root)
         runtime = self.root / "runtime"
