@@ -393,7 +393,7 @@ class TestKilled:
                 shared.absorb()
         path.write_bytes(damaged)
         found = shared.rows("SELECT seq, event, data FROM events WHERE run_id = ? ORDER BY seq", [run])
-        kept = {line for line in damaged.split(b"\n")[:-1] if line in whole.split(b"\n")}
+        kept = {line for line in damaged.split(b"\n")[:-1] if line and line in whole.split(b"\n")}
         expected = {(event["seq"], event["event"]) for event in map(json.loads, kept)}
         assert expected <= {(row["seq"], row["event"]) for row in found}
         for row in shared.rows("SELECT status, success FROM runs WHERE run_id = ?", [run]):
