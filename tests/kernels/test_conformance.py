@@ -175,6 +175,17 @@ class TestStopping:
         await kernel.restart()
         assert await value_of(kernel, "'x' in globals(), open('kept').read()") == (False, "file")
 
+    async def test_files_named_like_modules_do_not_keep_a_kernel_from_starting_again(self, start: Start) -> None:
+        kernel = await start({"mine.py": "x = 5"})
+        plant = (
+            "import os, signal, sys\n"
+            "for name in [*sys.stdlib_module_names, 'IPython', 'ipykernel', 'sandlock', 'tornado', 'traitlets', 'zmq']:\n"
+            "    open(f'{name}.py', 'w').write('raise SystemExit(3)')\n"
+            "os.kill(os.getpid(), signal.SIGKILL)"
+        )
+        assert (await kernel.execute(plant)).status == "died"
+        assert await value_of(kernel, "import mine; mine.x") == 5
+
 
 class TestFiles:
     async def test_what_was_staged_is_there_and_the_kernel_starts_there(self, start: Start) -> None:

@@ -68,8 +68,13 @@ class Kernel(IPKernelApp):
         finally:
             ipkernel.sys = sys
 
+    def init_path(self) -> None:
+        """Nothing: until the first cell, modules of the workspace cannot be imported."""
+
     def init_code(self) -> None:
         """Run nothing; what is there to begin with is hidden from ``%who``, and kept by ``%reset``."""
+        if "" not in sys.path:
+            self.shell.events.register("pre_run_cell", see_workspace)
         self.shell.user_ns_hidden.update(self.shell.user_ns)
         self.shell._sys_modules_keys = MODULES_AT_FIRST
 
@@ -77,6 +82,16 @@ class Kernel(IPKernelApp):
         """Point a shell that was made before the kernel to it."""
         super().init_shell()
         self.shell.kernel = self.shell.parent = self.kernel
+
+
+def see_workspace(_: object = None) -> None:
+    """Let cells import modules of the workspace, as in a notebook beside them.
+
+    Not before the first cell: a previous kernel may have left files there that are named like modules which this one
+    needs to start. If it could not start, the agent would have decided that its run does not count.
+    """
+    sys.path.insert(0, "")
+    ZMQInteractiveShell.instance().events.unregister("pre_run_cell", see_workspace)
 
 
 async def wake_on_signals() -> None:
@@ -118,10 +133,10 @@ LATE_IMPORTS = ("ipykernel.debugger", "IPython.core.debugger", "pdb", "sandlock"
 
 def serve(connection_file: str) -> None:
     """Serve on ``connection_file`` until killed."""
-    # what the agent imports is its own: modules of the workspace, as in a notebook beside them, and none of these
+    # what the agent imports is its own, and none of these
     for name in OURS:
         sys.modules.pop(name, None)
-    sys.path[:] = ["", *(path for path in sys.path if path != HERE)]
+    sys.path[:] = [path for path in sys.path if path != HERE]
     while True:
         try:
             run(connection_file)
