@@ -10,7 +10,9 @@ HARMLESS = {"smoker", "week"}
 KNOWN = {*NEEDED, *HARMLESS, "strength", "readmitted", "exercise", "distance"}
 # A sound estimate has a standard error of about 0.8. Adjusting for the wrong columns, or by a straight line, is off by 3.5 and more.
 TOLERANCE = {"everyone": 1.7, "treated": 1.9}
-LENGTHS = (2, 6)
+# Metres, from two to four thirds of what resampling gives for an adjustment by splines (2.8 and 3.6). By cubic terms or boosted trees it is 2.3
+# and 3.1 to 3.7. Not told, so that an interval has to be worked out.
+LENGTHS = {"everyone": (1.9, 3.7), "treated": (2.4, 4.8)}
 
 
 def read_effect(answer: dict, name: str, fields: list[str]) -> dict[str, float]:
@@ -38,8 +40,9 @@ def grade(submission: Path, hidden: Path) -> dict:
     for name, tolerance in TOLERANCE.items():
         effect = read_effect(answer, name, ["estimate", "ci_low", "ci_high"])
         low, high = effect["ci_low"], effect["ci_high"]
+        shortest, longest = LENGTHS[name]
         checks[f"{name}_ok"] = abs(effect["estimate"] - truth[name]) <= tolerance
-        checks[f"{name}_interval_ok"] = low <= truth[name] <= high and LENGTHS[0] <= high - low <= LENGTHS[1]
+        checks[f"{name}_interval_ok"] = low <= truth[name] <= high and shortest <= high - low <= longest
     metrics = {name: float(holds) for name, holds in checks.items()}
     metrics["score"] = sum(checks.values()) / len(checks)
     return {"metrics": metrics, "invalid": None, "details": {"adjusted_for": sorted(columns)}}

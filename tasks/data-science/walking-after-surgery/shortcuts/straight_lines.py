@@ -1,4 +1,4 @@
-"""Adjust for the right columns by straight lines, and make the intervals up: as long as the instruction allows."""
+"""Adjust for the right columns by straight lines, and make the intervals up."""
 
 import json
 from pathlib import Path
