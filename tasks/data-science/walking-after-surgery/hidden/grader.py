@@ -10,8 +10,8 @@ HARMLESS = {"smoker", "week"}
 KNOWN = {*NEEDED, *HARMLESS, "strength", "readmitted", "exercise", "distance"}
 # A sound estimate has a standard error of about 0.8. Adjusting for the wrong columns, or by a straight line, is off by 3.5 and more.
 TOLERANCE = {"everyone": 1.7, "treated": 1.9}
-# Metres, from two to four thirds of what resampling gives for an adjustment by splines (2.8 and 3.6). By cubic terms or boosted trees it is 2.3
-# and 3.1 to 3.7. Not told, so that an interval has to be worked out.
+# Metres, from two to four thirds of what resampling gives for an adjustment by splines (2.8 and 3.6). By cubic terms or boosted
+# trees it is 2.3 and 3.1 to 3.7. Not told, so that an interval has to be worked out.
 LENGTHS = {"everyone": (1.9, 3.7), "treated": (2.4, 4.8)}
 
 
