@@ -29,7 +29,7 @@ CLI = "from workbench.cli import main; main()"
 
 
 def free() -> int:
-    """Return a port that nothing listens at. Asked for port 0, Jupyter Server below 2.18 does not say which one it got."""
+    """Return a port that nothing listens at. Given port 0, older Jupyter Servers (2.17, for one) write 0 into their info file."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])

@@ -157,6 +157,12 @@ def _above(place: str) -> str:
     return place.rpartition("/")[0]
 
 
+def _compared(untouched: Path, submission: Path) -> "tuple[Tree, Tree, set[str]]":
+    """Return both trees, and the paths of the files that differ."""
+    before, now = Tree(untouched), Tree(submission)
+    return before, now, {path for path in before.files.keys() | now.files.keys() if not _same(before, now, path)}
+
+
 def broken(untouched: Path, submission: Path) -> "tuple[dict[str, list[str]], int]":
     """Return the modules of a submitted tree that lack a name they had, each with those names, and how many modules there are.
 
@@ -165,8 +171,7 @@ def broken(untouched: Path, submission: Path) -> "tuple[dict[str, list[str]], in
     TooMuch
         If so much has changed that it is not looked at.
     """
-    before, now = Tree(untouched), Tree(submission)
-    changed = {path for path in before.files.keys() | now.files.keys() if not _same(before, now, path)}
+    before, now, changed = _compared(untouched, submission)
     lost = _lost(before, now, changed)
     word = re.compile(rb"\b(?:%s)\b" % b"|".join(re.escape(name.encode()) for name in sorted(lost)))
     # what begins with a name means the same wherever it stands: a file may have been moved
@@ -192,8 +197,7 @@ def gone(untouched: Path, submission: Path) -> "tuple[dict[str, list[str]], floa
     TooMuch
         If so much has changed that it is not looked at.
     """
-    before, now = Tree(untouched), Tree(submission)
-    changed = {path for path in before.files.keys() | now.files.keys() if not _same(before, now, path)}
+    before, now, changed = _compared(untouched, submission)
     there = {f"{PurePosixPath(place).name}.py" for place in now.places}
     there.update(name for path in changed & now.files.keys() for name in now.read(path).own)
     had = {path: before.read(path).own | {_own_name(path)} for path in changed & before.files.keys()}
