@@ -26,7 +26,7 @@ lab: system $(INSTALLED)
 # What takes minutes: many kernels at once and one after the other, and what stays of them.
 soak: system $(INSTALLED)
 	@$(BIN)/workbench environments build python-ds >/dev/null
-	$(BIN)/pytest -n 2 -m soak $(ARGS)
+	$(BIN)/pytest -n 2 -m 'soak or long_soak' $(ARGS)
 
 # Every hostile program on every backend, as this user and, where this is root, as an ordinary one; then the page about it.
 red-team: system engine $(INSTALLED)

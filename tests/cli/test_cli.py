@@ -9,24 +9,13 @@ import sys
 
 import pytest
 
+from tests.commands import workbench
 from tests.made import make_task
 
 CONTRACT = {
     *("run_id", "task", "variant", "agent", "model", "sandbox", "status", "error", "success"),
     *("score", "steps", "tokens", "cost_usd", "seconds"),
 }
-
-
-def workbench(*arguments, **environ):
-    import os
-
-    return subprocess.run(
-        [sys.executable, "-m", "workbench", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environ},
-        check=False,
-    )
 
 
 @pytest.fixture

@@ -252,7 +252,7 @@ def test_an_interrupt_at_some_moment(trial: Trial, request: pytest.FixtureReques
     DOORS[request.node.callspec.params["trial"] % len(DOORS)](trial)
 
 
-@pytest.mark.soak
+@pytest.mark.long_soak
 @pytest.mark.parametrize("trial", range(20, 200), indirect=True)
 def test_interrupts_at_many_moments(trial: Trial, request: pytest.FixtureRequest) -> None:
     DOORS[request.node.callspec.params["trial"] % len(DOORS)](trial)

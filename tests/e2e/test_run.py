@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 import workbench as wb
+from tests.commands import workbench
 from tests.loopback import Loopback, RateLimit, Say, ServerError, SlowFirstByte
 from tests.made import SOLVED, TASK, make_task, playing
 from workbench import paths, planning, runner
@@ -439,9 +440,7 @@ def test_kill_9_between_two_steps_loses_nothing(task, store_path):
     assert len(store.rows("SELECT code FROM actions")) == 2
 
     # the next run tidies up what the dead one left
-    subprocess.run(
-        [sys.executable, "-m", "workbench", "run", task, "--model", "nop", "--store", str(store_path)], check=True, capture_output=True
-    )
+    workbench("run", task, "--model", "nop", "--store", store_path).check_returncode()
     left = [folder for folder in folders if folder.exists() and not _alive(folder)]
     assert not left
 

@@ -1,4 +1,4 @@
-"""Two hundred kernels at once, and two thousand one after the other: nothing of them stays."""
+"""Many kernels at once, and many more one after the other: nothing of them stays."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.conftest import require_walls
 from workbench.kernels import image, runtime
@@ -19,10 +20,12 @@ from workbench.kernels.session import KernelSession
 
 from .tools import eventually, groups, text_of, told
 
-pytestmark = [pytest.mark.walls, pytest.mark.soak, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.walls, pytest.mark.timeout(1500)]
 
-ALIVE = 200
-SOAKED = 2000
+
+def sizes(short: int, long: int) -> list[ParameterSet]:
+    """Return how many kernels there are in CI, and in a soak test that takes its time."""
+    return [pytest.param(short, marks=pytest.mark.soak), pytest.param(long, marks=pytest.mark.long_soak)]
 
 
 def held() -> dict[str, int]:
@@ -41,21 +44,23 @@ def held() -> dict[str, int]:
     }
 
 
-async def test_two_hundred_kernels_are_alive_at_once(ds: Environment) -> None:
+@pytest.mark.parametrize("alive", sizes(50, 200))
+async def test_many_kernels_are_alive_at_once(ds: Environment, alive: int) -> None:
     require_walls("bubblewrap")
     async with Pool() as pool, AsyncExitStack() as stack:
         kernels = []
-        for number in range(ALIVE):
+        for number in range(alive):
             kernel = await stack.enter_async_context(await pool.take(ds))
             stack.callback(shutil.rmtree, kernel.workspace, True)
             kernels.append(kernel)
             observation = await kernel.execute(f"import pandas, sklearn\nmine = {number}")
             assert observation.status == "ok", told(observation)
         answers = await asyncio.gather(*(kernel.execute("mine") for kernel in kernels))
-    assert [int(text_of(answer)) for answer in answers] == list(range(ALIVE))
+    assert [int(text_of(answer)) for answer in answers] == list(range(alive))
 
 
-async def test_two_thousand_kernels_leave_nothing(ds: Environment) -> None:
+@pytest.mark.parametrize("closed", sizes(300, 2000))
+async def test_kernels_leave_nothing(ds: Environment, closed: int) -> None:
     """Half of them forked from the image, half from those; they run, some die, all are closed."""
     require_walls("bubblewrap")
 
@@ -78,7 +83,7 @@ async def test_two_thousand_kernels_leave_nothing(ds: Environment) -> None:
     async with Pool() as pool:
         await asyncio.gather(*(one(number) for number in range(8)))
         before = held()
-        for start in range(0, SOAKED // 2, 4):
+        for start in range(0, closed // 2, 4):
             await asyncio.gather(*(one(number) for number in range(start, start + 4)))
         # processes are reaped and descriptors closed a moment after
         exact = ("processes", "folders", "groups", "mounts")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import subprocess
-import sys
 import traceback
 from collections.abc import Callable
 
 import pytest
 
+from tests.commands import workbench
 from tests.loopback import Loopback, Raw, Say
 from tests.models.asked import Asked
 from workbench.errors import UsageError
@@ -147,7 +146,7 @@ def test_the_command_line_refuses_it_as_bad_usage(monkeypatch: pytest.MonkeyPatc
     else:
         monkeypatch.setenv("WORKBENCH_JUDGE_BASE_URL", given)
         arguments = ["run", "refactoring/mistune-rename-escape", "--model", "nop", "--judge", "openai/scripted"]
-    done = subprocess.run([sys.executable, "-m", "workbench", *arguments], capture_output=True, text=True, check=False)
+    done = workbench(*arguments)
     said = done.stdout + done.stderr
     assert done.returncode == 2
     assert "does not begin with http:// or https://" in " ".join(said.split())
