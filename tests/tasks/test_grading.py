@@ -534,6 +534,13 @@ class TestRunSubmitted:
         found = await run("import threading; threading.Event().wait()", timeout=0.5)
         assert found["code"] == -9
 
+    async def test_is_not_waited_for_when_it_has_ended_and_its_child_traces_it(self, run: Run, request: pytest.FixtureRequest) -> None:
+        found = await run(HARD_TO_KILL["its child traces it"], timeout=120)
+        assert found["out"] == "tried\n"
+        if "beside" not in request.node.name:
+            # and not because its time was up
+            assert "kept it from being reaped" in found["err"]
+
     async def test_has_no_input(self, run: Run) -> None:
         assert (await run("print(repr(input()))"))["err"].rstrip().endswith("EOFError: EOF when reading a line")
 

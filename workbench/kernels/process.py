@@ -140,8 +140,17 @@ class SandboxedProcess(ABC):
     def _memory_used(self) -> int:
         return tree_memory(self._glance(), self._limits.memory)
 
+    def _has_ended(self) -> bool:
+        """Say whether the program has ended, although the sandbox has not."""
+        return False
+
     async def _watch(self) -> None:
+        ended = False
         while self.returncode is None:
+            # seen twice, because it takes a moment until the program is reaped
+            before, ended = ended, self._has_ended()
+            if before and ended:
+                await self._break("a process that it started kept it from being reaped")
             if self._cgroup is None and await asyncio.to_thread(self._memory_used) > self._limits.memory:
                 await self._break(f"memory limit of {self._limits.memory} bytes")
             if self._watched and await asyncio.to_thread(self._disk_used) > self._disk_limit:
@@ -284,6 +293,13 @@ class WalledProcess(SandboxedProcess):
             with contextlib.suppress(psutil.Error):
                 each.kill()
 
+    def _has_ended(self) -> bool:
+        """Say whether the program has ended; one that is traced cannot be reaped, so bubblewrap waits for its tracer."""
+        if self._process is None or not self._enclosure.walls:
+            return False
+        first = [pid for init in children(self._process.pid) for pid in children(init) if _is_program(pid)]
+        return bool(first) and not any(map(runs, first))
+
     async def wait(self) -> int:
         """Wait until it ends by itself and return its exit code."""
         assert self._process is not None
@@ -354,6 +370,34 @@ def children_of_all() -> dict[int, list[int]]:
                 parent = int(Path(entry.path, "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
                 found.setdefault(parent, []).append(int(entry.name))
     return found
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that ``pid`` has started, or adopted, and not reaped."""
+    with contextlib.suppress(OSError):
+        lists = [(task / "children").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+        return [int(child) for line in lists for child in line.split()]
+    return []
+
+
+def runs(pid: int) -> bool:
+    """Say whether any thread of a process is still running; the first may have ended before the others."""
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                # the name of a program stands in brackets and may hold anything
+                if (task / "stat").read_text(errors="replace").rpartition(")")[2].split()[0] not in ("Z", "X"):
+                    return True
+    return False
+
+
+def _is_program(pid: int) -> bool:
+    """Say whether a process below bubblewrap's first process is the one that it was started for."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines():
+            if line.startswith("NSpid:"):
+                return line.split()[-1] == "2"
+    return False
 
 
 def tree_memory(processes: Sequence[psutil.Process], enough: int) -> int:
