@@ -108,7 +108,6 @@ async def test_a_restart_loses_variables_and_keeps_files(server: Server, kernel:
         await kernel.started(request, "begun")
         await server.ask("POST", f"kernels/{kernel.id}/interrupt", {})
         await kernel.control_answers()
-        assert (await server.ask("GET", f"kernels/{kernel.id}"))["execution_state"] == "busy"
     else:
         await kernel.outputs(request)
     await kernel.restart()
