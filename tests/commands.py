@@ -39,6 +39,8 @@ def _command(argv: list[str], environ: dict[str, str], folder: str, streams: lis
     os.environ.update(environ)
     os.chdir(folder)
     sys.argv = argv
+    # found once in a process, and here by the one that this is a fork of
+    tempfile.tempdir = None
 
     from workbench.cli import main
 
