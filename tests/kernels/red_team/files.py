@@ -2,7 +2,7 @@
 # ruff: noqa: E501  (programs as they are run)
 
 from .attack import Attack
-from .trials import harmless, refused
+from .trials import harmless, refused, refused_at_first
 
 ATTACKS = [
     Attack(
@@ -67,7 +67,7 @@ print('laid')
         "descriptors that leaked in",
         "Looks for descriptors it was not given, and goes up from each.",
         "refused",
-        refused,
+        refused_at_first,
         """
 for fd in range(3, 1024):
     try:

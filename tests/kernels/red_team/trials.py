@@ -49,7 +49,17 @@ def nothing_got_through(observation: Observation, canary: str) -> None:
 
 async def refused(arena: Arena, attack: Attack) -> None:
     """Every try has to fail."""
-    observation = await arena.attacker.execute(arena.prelude() + attack.code, timeout=attack.timeout)
+    await _refused(arena, attack, arena.attacker)
+
+
+async def refused_at_first(arena: Arena, attack: Attack) -> None:
+    """Every try has to fail, in a kernel in which nothing else has been tried: earlier programs leave descriptors open."""
+    async with arena.fresh() as session:
+        await _refused(arena, attack, session)
+
+
+async def _refused(arena: Arena, attack: Attack, attacker: KernelSession) -> None:
+    observation = await attacker.execute(arena.prelude() + attack.code, timeout=attack.timeout)
     nothing_got_through(observation, arena.host.canary)
     for port in re.findall(r"^SERVING (\d+)$", text_of(observation), re.MULTILINE):
         with socket.socket() as visitor:
