@@ -110,7 +110,7 @@ def branch(run_id: str, at: int, **options: Unpack[Options]) -> RunResult:
         An additional instruction for the model, given once.
     max_steps, max_tokens, timeout, budget_usd : optional
         As for :func:`workbench.run`; they apply to what the branch adds.
-    base_url, judge, record, on_event, on_text, on_output : optional
+    base_url, model_options, judge, record, on_event, on_text, on_output : optional
         As for :func:`workbench.run`.
     store : path or Store, optional
         Where the parent's record is, and the branch's will be.

@@ -15,6 +15,13 @@ BranchedBy = Literal["fork", "replay"]
 RunStatus = Literal["completed", "limit", "error", "interrupted"]
 
 
+MOST = 2**31 - 1
+"""The largest number that an INTEGER column of the store can hold."""
+MOST_LONG = 2**63 - 1
+"""The largest one of a BIGINT column."""
+_Count = Annotated[int, Field(ge=0, le=MOST)]
+
+
 class _Event(BaseModel):
     run_id: str = ""
     seq: int = -1
@@ -23,7 +30,7 @@ class _Event(BaseModel):
 
 
 class _OfAStep(_Event):
-    step: int
+    step: _Count
     inherited: bool = False
     """Copied from the run that this one is a branch of; what it took was spent there."""
 
@@ -41,22 +48,22 @@ class RunStarted(_Event):
     model: str
     sandbox: str
     environment: str
-    epoch: int = 1
+    epoch: _Count = 1
     limits: dict[str, float | None]
     instruction: str
     version: str
     """Of workbench."""
     parent_run: str | None = None
     """The run this one is a branch of."""
-    parent_step: int | None = None
+    parent_step: _Count | None = None
     """The last step it inherits; 0 for none."""
 
 
 class Diverged(BaseModel):
     """An inherited action that showed something else when it was run again."""
 
-    step: int
-    index: int
+    step: _Count
+    index: _Count
     recorded: str
     replayed: str
     """What it showed then and now, in short."""
@@ -91,7 +98,7 @@ class KernelDied(_Event):
     """The kernel is gone and its memory with it."""
 
     event: Literal["kernel_died"] = "kernel_died"
-    step: int
+    step: _Count
     reason: str
 
 
@@ -117,7 +124,7 @@ class ActionTaken(_OfAStep):
     """A code cell sent to the kernel."""
 
     event: Literal["action_taken"] = "action_taken"
-    index: int
+    index: _Count
     """Position within the step, from 0."""
     code: str
     source: str
@@ -128,7 +135,7 @@ class Observed(_OfAStep):
     """What an action showed."""
 
     event: Literal["observed"] = "observed"
-    index: int
+    index: _Count
     observation: Observation
 
 
@@ -241,13 +248,13 @@ class RunFinished(_Event):
     event: Literal["run_finished"] = "run_finished"
     status: RunStatus
     limit: str | None = None
-    """Which limit ended the run: ``steps``, ``tokens``, ``cost`` or ``seconds``."""
+    """Which limit ended the run: ``steps``, ``tokens``, ``cost``, ``seconds`` or ``context``."""
     error: Failure | None = None
     success: bool | None
     """None where nothing was graded."""
     answer: str | None = None
-    steps: int = Field(ge=0, le=2**31 - 1)
-    tokens: int = Field(ge=0, le=2**63 - 1)
+    steps: _Count
+    tokens: int = Field(ge=0, le=MOST_LONG)
     cost_usd: float | None
     seconds: float
 

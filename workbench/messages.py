@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 MOST_TOKENS = 2**40
 """The maximum number of tokens accepted for one call."""
@@ -52,6 +52,9 @@ class Tool(BaseModel):
 
 class Usage(BaseModel):
     """Tokens of one call, as the provider counted them."""
+
+    # a model of the user's can make one without validation, whose numbers would then fit into no column of the store
+    model_config = ConfigDict(revalidate_instances="always")
 
     input_tokens: int = Field(default=0, ge=0, le=MOST_TOKENS)
     output_tokens: int = Field(default=0, ge=0, le=MOST_TOKENS)

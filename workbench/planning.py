@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
@@ -12,7 +14,7 @@ from workbench import agents
 from workbench.agents.base import Agent, RunLimits
 from workbench.agents.branch import Origin
 from workbench.errors import TaskError, UsageError
-from workbench.events import Event
+from workbench.events import MOST, MOST_LONG, Event
 from workbench.kernels.environments import Environment
 from workbench.kernels.session import SANDBOXES, Sandbox
 from workbench.models.base import Model
@@ -63,6 +65,7 @@ class Shared(TypedDict, total=False):
     timeout: float | None
     budget_usd: float | None
     base_url: str | None
+    model_options: Mapping[str, Any] | None
     judge: str | Model | Callable[..., Any] | None
     record: str | Path | None
     store: str | Path | Store | None
@@ -93,6 +96,7 @@ def plan(
     budget_usd: float | None = None,
     epoch: int = 1,
     base_url: str | None = None,
+    model_options: Mapping[str, Any] | None = None,
     judge: str | Model | Callable[..., Any] | None = None,
     record: str | Path | None = None,
     store: str | Path | Store | None = None,
@@ -112,15 +116,9 @@ def plan(
         warnings.warn(NO_WALLS, stacklevel=3)
     if sandbox not in SANDBOXES:
         raise UsageError(f"no sandbox is called {sandbox!r}", hint=f"there are: {', '.join(SANDBOXES)}")
-    for name, value in {
-        "max_steps": max_steps,
-        "max_tokens": max_tokens,
-        "timeout": timeout,
-        "budget_usd": budget_usd,
-        "epoch": epoch,
-    }.items():
-        if value is not None and not value > 0:
-            raise UsageError(f"{name} is {value}, and must be more than 0")
+    max_steps, max_tokens = _whole("max_steps", max_steps, MOST), _whole("max_tokens", max_tokens, MOST_LONG)
+    timeout, budget_usd = _number("timeout", timeout), _number("budget_usd", budget_usd)
+    epoch = _whole("epoch", epoch, MOST) or 1
     judging = resolve_judge(judge)
     if lacking := availability.lacking(folder.task, judge=judging is not None):
         hint = "name a model that judges: --judge, or WORKBENCH_JUDGE" if folder.task.needs == ["judge"] else ""
@@ -136,6 +134,7 @@ def plan(
             submission_path=(declared.path or ("." if declared.kind == "tree" else None)) if declared else None,
             recipe=folder.recipe,
             base_url=base_url,
+            options=model_options,
             record=Path(record) if record else None,
         ),
         agents.make(agent),
@@ -149,3 +148,27 @@ def plan(
         on_text,
         on_output,
     )
+
+
+def _whole(name: str, value: object, most: int) -> int | None:
+    """Return a whole number; refuse anything else, and one that no column of the store could hold."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise UsageError(f"{name} is {value!r}, and must be a whole number")
+    found = int(value)
+    if not 0 < found <= most:
+        raise UsageError(f"{name} is {found}, and must be {'more than 0' if found <= 0 else f'at most {most}'}")
+    return found
+
+
+def _number(name: str, value: object) -> float | None:
+    """Return a finite number above 0; refuse anything else."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise UsageError(f"{name} is {value!r}, and must be a number")
+    found = float(value)
+    if not 0 < found < math.inf:
+        raise UsageError(f"{name} is {found:g}, and must be {'finite' if found == math.inf else 'more than 0'}")
+    return found

@@ -23,6 +23,8 @@ from workbench.events import CHANGED, Event, KernelStarted, Noticed, RunStarted,
 from workbench.kernels import environments, pool, runtime
 from workbench.kernels.session import KernelSession
 from workbench.listener import Listener
+from workbench.models.base import ready
+from workbench.models.caller import Caller, calling
 from workbench.outcome import Outcome
 from workbench.planning import NO_WALLS, Options, Plan
 from workbench.result import RunResult
@@ -62,6 +64,8 @@ def run(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
         Which repetition this is.
     base_url : str, optional
         Of an OpenAI-compatible server.
+    model_options : dict, optional
+        How a model behind an API is asked, for example ``{"temperature": 0, "timeout": 1200}``; see docs/models.md.
     judge : str, Model or callable, optional
         The model that judges what no program can, if the task's grader asks. By default ``WORKBENCH_JUDGE``.
     record : path, optional
@@ -126,6 +130,9 @@ async def execute(given: Plan) -> RunResult:
         # the run could not be recorded, so nothing is started
         outcome.fail(error)
         return outcome.public()
+    # importing what asks a model takes seconds, in which the kernel can start
+    preparing = asyncio.ensure_future(ready(given.model))
+    preparing.add_done_callback(lambda task: task.cancelled() or task.exception())  # a run that failed before does not ask for it
     folders: list[Path] = []
     listeners = [Listener(function) for function in given.listeners]
 
@@ -174,7 +181,9 @@ async def execute(given: Plan) -> RunResult:
                 await asyncio.to_thread(staging.stage, given.folder, prepared, workspace)
                 await kernel.adopt()
             async with _broker(given, prepared, kernel, emit) as broker:
-                attempt = _attempts(given, prepared, files) if prepared is not None else None
+                attempt = _attempts(given, prepared, files, emit) if prepared is not None else None
+                # before the clock of the agent's work starts
+                await preparing
                 answer = await _work(given, kernel, broker, attempt, outcome, emit, cancelled)
         if prepared is not None:
             await _grade(given, prepared, workspace, files / "submission", answer, broker, journal, emit)
@@ -185,6 +194,8 @@ async def execute(given: Plan) -> RunResult:
             outcome.interrupt()
         else:
             outcome.fail(error)
+    finally:
+        preparing.cancel()
     outcome.seconds = time.monotonic() - started
     _commit(outcome, journal, emit)
     # the run is recorded now: a cancellation from here on does not change it
@@ -251,7 +262,7 @@ async def _broker(given: Plan, prepared: Prepared | None, kernel: KernelSession,
         await cancellation.finish(broker.close())
 
 
-def _attempts(given: Plan, prepared: Prepared, files: Path) -> Callable[[str], Awaitable[str | None]] | None:
+def _attempts(given: Plan, prepared: Prepared, files: Path, emit: Callable[..., None]) -> Callable[[str], Awaitable[str | None]] | None:
     """Return a function that judges answers before the last, if several are allowed; it says only that one is wrong."""
     declared, left = given.task.submission, given.task.interaction.attempts - 1
     if declared is None or not left:
@@ -265,7 +276,7 @@ def _attempts(given: Plan, prepared: Prepared, files: Path) -> Callable[[str], A
         root = files / f"attempt-{left}"
         root.mkdir()
         frozen = await asyncio.to_thread(submission.freeze, declared, root, answer, root)
-        verdict = await _verdict(given, prepared, frozen)
+        verdict = await _verdict(given, prepared, frozen, emit)
         return None if verdict.success else f"the answer is not right: {left + 1} more attempt{'s' if left else ''}"
 
     return attempt
@@ -309,7 +320,8 @@ async def _work(
         world.leave()
     except LimitReached as reached:
         outcome.limit = reached.limit
-        outcome.error = Failure(kind="limit", message=f"the limit on {reached.limit} ended the run; what was there is graded")
+        ended = f"the limit on {reached.limit} ended the run; what was there is graded"
+        outcome.error = Failure(kind="limit", message=f"{ended}: {reached.said}" if reached.said else ended, hint=reached.hint)
     return outcome.answer
 
 
@@ -342,11 +354,23 @@ async def _grade(
         ),
         durable=True,
     )
-    emit(await _verdict(given, prepared, frozen), durable=True)
+    emit(await _verdict(given, prepared, frozen, emit), durable=True)
 
 
-async def _verdict(given: Plan, prepared: Prepared, frozen: Frozen) -> Scored:
-    return await grading.grade(given.folder, prepared, frozen, given.environment, judge=given.judge, walled=given.sandbox != "none")
+class _Notices(Caller):
+    """Records what should be known while a judge is asked."""
+
+    def __init__(self, emit: Callable[..., None]) -> None:
+        self._emit = emit
+
+    def noticed(self, message: str) -> None:
+        """Record it, which shows it at every door."""
+        self._emit(Noticed(kind="judge", message=message))
+
+
+async def _verdict(given: Plan, prepared: Prepared, frozen: Frozen, emit: Callable[..., None]) -> Scored:
+    with calling(_Notices(emit)):
+        return await grading.grade(given.folder, prepared, frozen, given.environment, judge=given.judge, walled=given.sandbox != "none")
 
 
 def _handing_in(task: Task) -> str:

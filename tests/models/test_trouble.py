@@ -161,7 +161,7 @@ def ending(wire: Wire, kind: str) -> Raw:
 async def test_how_a_stream_ends(loopback: Start, wire: Wire, kind: str, status: str) -> None:
     turn = ending(wire, kind)
     server = loopback(turn, ending(wire, "all"))
-    asked = wire.asked(server, timeout=0.5 if "slow" in kind else 60, retries=1)
+    asked = wire.asked(server, idle_timeout=0.5 if "slow" in kind else 60, retries=1)
     reply = await asked.reply(stream=True)
     assert [attempt.status for attempt in reply.attempts] == ([status] if status == "ok" else [status, "ok"])
     assert len(server.requests) == len(reply.attempts)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from workbench.cancellation import Cancellation
 from workbench.errors import WorkbenchError, classify
-from workbench.events import ActionTaken, Event, KernelDied, ModelCalled, Observed, StepFinished
+from workbench.events import ActionTaken, Event, KernelDied, ModelCalled, Noticed, Observed, StepFinished
 from workbench.kernels.session import KernelSession
 from workbench.messages import Attempt, Message, Reply, Tool
-from workbench.models.base import Model, ModelError, ask
+from workbench.models.base import ContextFullError, Model, ModelError, ask
+from workbench.models.caller import Caller, calling
 from workbench.observation import Observation, Output
+
+PREPARATION_SECONDS = 600.0
+"""How long at most workbench may prepare a request, which no clock of the run counts."""
 
 
 class LimitReached(Exception):
@@ -22,12 +28,16 @@ class LimitReached(Exception):
     Parameters
     ----------
     limit : str
-        ``steps``, ``tokens``, ``cost`` or ``seconds``.
+        ``steps``, ``tokens``, ``cost``, ``seconds`` or ``context``.
+    said : str
+        More about it, where there is more to say.
+    hint : str
+        What the reader can do about it.
     """
 
-    def __init__(self, limit: str) -> None:
+    def __init__(self, limit: str, said: str = "", *, hint: str = "") -> None:
         super().__init__(limit)
-        self.limit = limit
+        self.limit, self.said, self.hint = limit, said, hint
 
 
 @dataclass(frozen=True)
@@ -137,33 +147,38 @@ class World:
         ModelError
             If no reply could be had.
         """
-        import asyncio
-
         if self.spent.steps >= self.limits.steps:
             raise LimitReached("steps")
         left = self.left()
         self.spent.steps += 1
         prompt, self._told = list(messages[self._told :]), len(messages)
-        began = time.monotonic()
+        call = _Call(self)
         try:
-            async with asyncio.timeout(left):
-                reply = await ask(self.model, messages, tools=tools, on_text=self.on_text)
+            async with asyncio.timeout(left) as call.patience:
+                with calling(call):
+                    reply = await ask(self.model, messages, tools=tools, on_text=self.on_text)
         except TimeoutError as late:
             tried = [attempt for attempt in getattr(late.__cause__, "attempts", []) if isinstance(attempt, Attempt)]
             error = ModelError("the run's time was used up while the model was answering", attempts=tried)
             if tried:
                 # it never answered at all: that is no limit the agent ran into
                 error = ModelError(f"{self.model.name} did not answer in the run's time: {tried[-1].error}", attempts=tried)
-            self._record(prompt, Reply(finish_reason="timeout", attempts=tried), began, error)
-            if tried:
+            elif call.state == "preparing":
+                error = ModelError(f"no request to {self.model.name} could be made in {PREPARATION_SECONDS:g} s")
+            self._record(prompt, Reply(finish_reason="timeout", attempts=tried), call, error)
+            if tried or call.state == "preparing":
                 raise error from None
             raise LimitReached("seconds") from None
         except ModelError as error:
-            self._record(prompt, Reply(finish_reason="error", attempts=error.attempts), began, error)
+            self._record(prompt, Reply(finish_reason="error", attempts=error.attempts), call, error)
+            if isinstance(error, ContextFullError):
+                raise LimitReached("context", error.message, hint=error.hint) from None
             raise
+        finally:
+            call.over = True
         # the reply itself is the next message of the conversation, and is already recorded as one
         self._told += 1
-        self._record(prompt, reply, began, None)
+        self._record(prompt, reply, call, None)
         self.spent.tokens += reply.usage.total
         if reply.cost_usd is not None:
             self.spent.cost_usd = (self.spent.cost_usd or 0.0) + reply.cost_usd
@@ -171,7 +186,7 @@ class World:
             raise ModelError(f"no price is known for {self.model.name}, so the budget cannot be kept", hint="limit steps or tokens instead")
         return reply
 
-    def _record(self, prompt: list[Message], reply: Reply, began: float, error: WorkbenchError | None) -> None:
+    def _record(self, prompt: list[Message], reply: Reply, call: _Call, error: WorkbenchError | None) -> None:
         self.emit(
             ModelCalled(
                 step=self.spent.steps,
@@ -183,7 +198,7 @@ class World:
                 usage=reply.usage,
                 cost_usd=reply.cost_usd,
                 attempts=reply.attempts,
-                seconds=time.monotonic() - began,
+                seconds=time.monotonic() - call.began,
                 failure=classify(error) if error else None,
             )
         )
@@ -225,6 +240,65 @@ class World:
 
     def leave(self) -> None:
         """Hear that the agent is done."""
+
+
+class _Call(Caller):
+    """One call of the model in a world: shows why it is asked again, and keeps our own work out of its time.
+
+    A model may do its work in any thread, and some of it after the call has ended.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.began = time.monotonic()
+        self.patience: asyncio.Timeout | None = None
+        self.over = False
+        self.state: Literal["asked", "preparing", "sent"] = "asked"
+        self._world = world
+        self._loop = asyncio.get_running_loop()
+
+    def noticed(self, message: str) -> None:
+        """Record it, which shows it at every door."""
+        self._do(lambda: self._world.emit(Noticed(kind="model", message=message)))
+
+    def preparing(self) -> None:
+        """Stop the clocks until the first request is sent, but not for ever."""
+        self._do(self._stop)
+
+    def sent(self) -> None:
+        """Start the clocks again, where they were stopped."""
+        self._do(self._go_on)
+
+    def _do(self, action: Callable[[], None]) -> None:
+        def act() -> None:
+            if not self.over:
+                action()
+
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if here:
+            act()
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so the call is over
+                self._loop.call_soon_threadsafe(act)
+
+    def _stop(self) -> None:
+        if self.state == "asked":
+            self.state = "preparing"
+            self._end_in(PREPARATION_SECONDS)
+
+    def _go_on(self) -> None:
+        if self.state == "preparing":
+            now = time.monotonic()
+            self._world.started += now - self.began
+            self.began = now
+            self._end_in(self._world.started + self._world.limits.seconds - now)
+        self.state = "sent"
+
+    def _end_in(self, seconds: float) -> None:
+        if self.patience is not None and not self.patience.expired():
+            self.patience.reschedule(self._loop.time() + seconds)
 
 
 class Agent(Protocol):

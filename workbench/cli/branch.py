@@ -14,6 +14,7 @@ from workbench.cli.run import (
     JudgeOption,
     MaxStepsOption,
     MaxTokensOption,
+    ModelOptionOption,
     Progress,
     RecordOption,
     StoreOption,
@@ -35,6 +36,7 @@ def branch(
     budget_usd: BudgetOption = None,
     timeout: TimeoutOption = None,
     base_url: BaseUrlOption = None,
+    model_option: ModelOptionOption = None,
     judge: JudgeOption = None,
     record: RecordOption = None,
     store: StoreOption = None,
@@ -42,6 +44,7 @@ def branch(
 ) -> None:
     """Make a new run that continues a recorded one from one of its steps. Limits apply to what it adds."""
     from workbench import branches
+    from workbench.models.options import parse_pairs
 
     options: dict[str, Any] = {
         "model": model,
@@ -54,6 +57,7 @@ def branch(
         "budget_usd": budget_usd,
         "timeout": timeout,
         "base_url": base_url,
+        "model_options": parse_pairs(model_option or []),
         "judge": judge,
         "record": record,
         "store": store,

@@ -26,6 +26,15 @@ MaxTokensOption = Annotated[int | None, typer.Option("--max-tokens", help="Most 
 BudgetOption = Annotated[float | None, typer.Option("--budget-usd", help="Most US dollars.")]
 TimeoutOption = Annotated[float | None, typer.Option("--timeout", help="Most seconds of work.")]
 BaseUrlOption = Annotated[str | None, typer.Option("--base-url", help="Of an OpenAI-compatible server; by default WORKBENCH_BASE_URL.")]
+ModelOptionOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model-option",
+        metavar="NAME=VALUE",
+        help="How a model behind an API is asked: temperature, max_tokens, timeout, idle_timeout, retries, stream, extra.NAME; "
+        "may be given again.",
+    ),
+]
 JudgeOption = Annotated[
     str | None, typer.Option("--judge", help="A model that judges what no program can, where the grader asks; by default WORKBENCH_JUDGE.")
 ]
@@ -46,6 +55,7 @@ def run(
     timeout: TimeoutOption = None,
     epoch: Annotated[int, typer.Option(help="Which repetition this is.")] = 1,
     base_url: BaseUrlOption = None,
+    model_option: ModelOptionOption = None,
     judge: JudgeOption = None,
     record: RecordOption = None,
     store: StoreOption = None,
@@ -53,6 +63,7 @@ def run(
 ) -> None:
     """Run an agent on a task, grade its submission, and record everything."""
     from workbench import planning
+    from workbench.models.options import parse_pairs
 
     options: dict[str, Any] = {
         "agent": agent,
@@ -65,6 +76,7 @@ def run(
         "timeout": timeout,
         "epoch": epoch,
         "base_url": base_url,
+        "model_options": parse_pairs(model_option or []),
         "judge": judge,
         "record": record,
         "store": store,

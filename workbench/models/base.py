@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -26,11 +27,17 @@ class ModelError(WorkbenchError):
         self.attempts = [Attempt.model_validate(attempt) for attempt in attempts]
 
 
+class ContextFullError(ModelError):
+    """The conversation no longer fits the model's context window: a limit of the run, as its steps are."""
+
+
 @runtime_checkable
 class Model(Protocol):
     """Anything that answers messages.
 
-    ``reply`` raises :class:`ModelError` when no reply could be had.
+    ``reply`` raises :class:`ModelError` when no reply could be had, and :class:`ContextFullError` when the conversation
+    does not fit. A model may also have a method ``async def ready()``, which is awaited before the clock of a run
+    starts: for what it must load first.
     """
 
     name: str
@@ -43,6 +50,27 @@ class Model(Protocol):
     ) -> Reply:
         """Return the model's reply; with ``on_text``, stream the text to it as it arrives."""
         ...
+
+
+async def ready(model: Model) -> None:
+    """Have the model load what it needs before it is asked; most need nothing.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be made ready.
+    """
+    cancelled = Cancellation()
+    try:
+        # a model of the user's may call anything else "ready"
+        if inspect.iscoroutinefunction(prepare := getattr(model, "ready", None)):
+            await prepare()
+    except ModelError:
+        raise
+    except BaseException as error:
+        if cancelled.is_cause_of(error):
+            raise
+        raise ModelError(f"the model {model.name} cannot be made ready: {classify(error).message}") from error
 
 
 async def ask(

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from workbench.errors import UsageError
 from workbench.messages import Message, Reply, Tool
-from workbench.models.base import Model, ModelError
+from workbench.models.base import Model, ModelError, ready
 
 _Line = TypeVar("_Line", bound=BaseModel)
 
@@ -85,6 +85,10 @@ class Recorder:
     @sees_images.setter
     def sees_images(self, value: bool) -> None:
         self.model.sees_images = value
+
+    async def ready(self) -> None:
+        """Have the recorded model load what it needs."""
+        await ready(self.model)
 
     async def reply(
         self, messages: Sequence[Message], *, tools: Sequence[Tool] = (), on_text: Callable[[str], None] | None = None

@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import json
+import math
 import re
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Literal
 
+from workbench import blocking
+
 Fault = Literal["timeout", "connection", "cut_off", "refused"]
 """How a request failed: timed out, could not connect, lost its connection, or was never sent because it is invalid."""
 
+CONNECT_SECONDS = 30.0
+"""How long at most to wait for a connection."""
+MOST_WHOLE = 16 * 2**20
+"""Most bytes of an answer that is not streamed, or of one event of a stream: each is parsed in one go."""
+MOST_STREAMED = 256 * 2**20
+"""Most bytes of a streamed answer."""
 MAX_BODY = 32 * 2**20
 """Bytes of an answer that are kept for inspection; the rest is still passed on."""
+_LONG = 2**20
+"""Bytes that are not parsed within the event loop."""
+
+
+class TooLongError(Exception):
+    """An answer that is longer than any reply can be."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long an answer is waited for."""
+
+    first: float
+    """Seconds to the first byte of the body; to the last one of an answer that is not streamed."""
+    idle: float
+    """Seconds to each further byte of a streamed answer."""
+    streamed: bool
 
 
 @dataclass
@@ -25,6 +53,10 @@ class Exchange:
     """One request and its answer."""
 
     url: str
+    patience: Patience | None = None
+    """How long the answer is waited for, if that is ours to decide."""
+    began: float = field(default_factory=time.perf_counter)
+    """When the request was sent."""
     status: int | None = None
     """The HTTP status; None until an answer begins."""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -35,6 +67,39 @@ class Exchange:
     """The HTTP client's own exception, if there was one."""
     make_response: Any = None
     """The response class of the HTTP client, which can decompress."""
+    deadline: float = math.inf
+    """The event loop's time until which the first byte, or the whole answer, must have come."""
+    received: int = 0
+    """Bytes of the body so far."""
+    event: int = 0
+    """Those of them that belong to the last event of a stream."""
+
+    def waiting(self) -> asyncio.Timeout:
+        """Return the limit on the wait for the next bytes."""
+        if self.patience is None:
+            return asyncio.timeout(None)
+        return asyncio.timeout(self.patience.idle) if self.patience.streamed and self.received else asyncio.timeout_at(self.deadline)
+
+    def take(self, chunk: bytes) -> None:
+        """Note a piece of the body.
+
+        Raises
+        ------
+        TooLongError
+            If the answer is now longer than any reply can be.
+        """
+        self.raw += chunk[: MAX_BODY - len(self.raw)]
+        self.received += len(chunk)
+        self.event = len(chunk) - 1 - end if (end := chunk.rfind(b"\n")) >= 0 else self.event + len(chunk)
+        if self.patience is not None:
+            whole = self.event if self.patience.streamed else self.received
+            check_length(whole, MOST_WHOLE)
+            check_length(self.received, MOST_STREAMED)
+
+    async def digest(self) -> None:
+        """Parse the body; a long one in a thread, since that takes a moment."""
+        if len(self.raw) > _LONG:
+            await blocking.call(lambda: (self.is_document, self.malformed, self.finish_reason, self.failure))
 
     @functools.cached_property
     def text(self) -> str:
@@ -62,30 +127,60 @@ class Exchange:
             del values[-1]  # the stream was cut off inside it
         return values
 
-    @property
+    @functools.cached_property
     def parts(self) -> list[dict[str, Any]]:
         """The JSON objects of the body: the body itself, the elements of a list, or the events of a stream."""
         return [value for value in self._values if isinstance(value, dict)]
 
-    @property
+    @functools.cached_property
     def malformed(self) -> bool:
         """Whether an event of a stream is not JSON, or the body does not look like a stream."""
         unlike = bool(self.text.strip()) and not self._values and not re.search("^(data:|event:|:|{)", self.text, re.MULTILINE)
         return unlike or _BROKEN in self._values
 
-    @property
+    @functools.cached_property
     def finish_reason(self) -> str:
         """Why the model stopped, in the provider's words; empty if the answer does not say that it is complete."""
         return next((reason for part in reversed(self.parts) if (reason := _finish_reason(part))), "")
 
-    @property
+    @functools.cached_property
     def failure(self) -> dict[str, Any] | None:
         """The error in the body, also with status 200; None if there is none."""
         return next((failure for part in self.parts if (failure := _failure(part)) is not None), None)
 
+    @functools.cached_property
+    def complaint(self) -> dict[str, Any] | None:
+        """The last part of an answer, if it is nothing but a message, as some servers send an error by itself."""
+        last = self.parts[-1] if self.parts else {}
+        said = next((last[name] for name in ("message", "detail") if isinstance(last.get(name), str)), "")
+        return last if said and not _CONTENT & set(last) else None
+
 
 class Watch(list[Exchange]):
-    """The exchanges of one model call, in order."""
+    """The exchanges of one model call, in order.
+
+    Parameters
+    ----------
+    patience : Patience, optional
+        How long each answer is waited for; without it, the client decides.
+    on_sent : callable, optional
+        Called when a request is being sent.
+    """
+
+    def __init__(self, patience: Patience | None = None, on_sent: Callable[[], None] | None = None) -> None:
+        super().__init__()
+        self.patience = patience
+        self.on_sent = on_sent
+
+    def begin(self, url: str, make_response: Any) -> Exchange:
+        """Add the exchange of a request that is being sent."""
+        if self.on_sent is not None:
+            self.on_sent()
+        exchange = Exchange(url, self.patience, make_response=make_response)
+        if self.patience is not None:
+            exchange.deadline = asyncio.get_running_loop().time() + self.patience.first
+        self.append(exchange)
+        return exchange
 
     @property
     def last(self) -> Exchange | None:
@@ -97,15 +192,15 @@ _watching: ContextVar[Watch | None] = ContextVar("watching", default=None)
 
 
 @contextlib.contextmanager
-def watch() -> Iterator[Watch]:
-    """List the exchanges that this task, and what it starts, begin inside the block.
+def watch(patience: Patience | None = None, on_sent: Callable[[], None] | None = None) -> Iterator[Watch]:
+    """List the exchanges that this task, and what it starts, begin inside the block; the arguments are those of `Watch`.
 
     Inside, a failed request is not sent a second time by the client: the caller decides about retries.
     """
     for name in ("httpx", "httpx2"):  # litellm's client, and that of OpenAI's own package
         if name in sys.modules:
             _listen(sys.modules[name])
-    exchanges = Watch()
+    exchanges = Watch(patience, on_sent)
     token = _watching.set(exchanges)
     try:
         yield exchanges
@@ -127,9 +222,14 @@ def _listen(module: ModuleType) -> None:
             self._exchange = exchange
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
+            chunks = aiter(self._stream)
             with _noting(module, self._exchange):
-                async for chunk in self._stream:
-                    self._exchange.raw += chunk[: MAX_BODY - len(self._exchange.raw)]
+                while True:
+                    async with self._exchange.waiting():
+                        chunk = await anext(chunks, None)
+                    if chunk is None:
+                        return
+                    self._exchange.take(chunk)
                     yield chunk
 
         async def aclose(self) -> None:
@@ -143,15 +243,22 @@ def _listen(module: ModuleType) -> None:
         for earlier in exchanges:
             if earlier.error is not None and earlier.url == str(request.url):
                 raise earlier.error
-        exchange = Exchange(str(request.url), make_response=module.Response)
-        exchanges.append(exchange)
+        exchange = exchanges.begin(str(request.url), module.Response)
+        if exchange.patience is not None:
+            connect = min(CONNECT_SECONDS, exchange.patience.first)
+            # its other limits are those of `waiting`, which knows the first byte from the next ones
+            request.extensions["timeout"] = {"connect": connect, "read": None, "write": None, "pool": None}
         with _noting(module, exchange):
-            response = await send(client, request, stream=True, **options)
+            async with exchange.waiting():
+                response = await send(client, request, stream=True, **options)
         exchange.status, exchange.headers = response.status_code, response.headers
         response.stream = Heard(response.stream, exchange)
         if not stream:
             try:
                 await response.aread()
+                if exchange.patience is not None:
+                    with _noting(module, exchange):
+                        check_length(len(response.content), MOST_WHOLE)  # it may have been compressed
             except BaseException:
                 await response.aclose()
                 raise
@@ -171,7 +278,15 @@ def _noting(module: Any, exchange: Exchange) -> Iterator[None]:
         raise
 
 
+def check_length(length: int, most: int) -> None:
+    """Raise :class:`TooLongError` if an answer is longer than `most` bytes."""
+    if length > most:
+        raise TooLongError(f"the answer is longer than {most >> 20} MiB")
+
+
 def _fault(module: Any, error: Exception) -> Fault:
+    if isinstance(error, module.ConnectTimeout):
+        return "connection"
     if isinstance(error, module.TimeoutException | TimeoutError):
         return "timeout"
     if isinstance(error, module.ConnectError | module.ProxyError | ConnectionRefusedError):
@@ -213,6 +328,10 @@ def _failure(part: Mapping[str, Any]) -> dict[str, Any] | None:
         if "error" in (holder.get("type"), holder.get("object")):
             return dict(holder)
     return None
+
+
+_CONTENT = frozenset({"choices", "candidates", "content", "delta", "done", "generations", "output", "response", "text"})
+"""Fields of which one is in every part of an answer that says something."""
 
 
 def _objects(given: Any) -> list[dict[str, Any]]:

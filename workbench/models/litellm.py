@@ -22,14 +22,19 @@ import tenacity
 
 from workbench import blocking
 from workbench.messages import Attempt, Message, Reply, Tool, Usage
-from workbench.models.base import ModelError
+from workbench.models.base import ContextFullError, ModelError
 from workbench.models.base_url import BaseUrl
-from workbench.models.exchange import watch
+from workbench.models.caller import current_caller
+from workbench.models.exchange import Patience, check_length, watch
+from workbench.models.options import ModelOptions
 from workbench.models.trouble import Trouble, diagnose, hint, public, without_secrets
 from workbench.models.wire import Theirs, read, read_stream, to_wire
 
 CUT_OFF_NOTE = "\n[stream cut off; asking again]\n"
 """What a streaming caller is shown when the text so far is void."""
+
+MOST_TEXT = 2 * 2**20
+"""Most characters of a reply: more than any model writes, and as much as can be taken apart without a pause."""
 
 
 class LiteLLMModel:
@@ -48,26 +53,21 @@ class LiteLLMModel:
         (``https://USER:PASSWORD@HOST``) are sent as basic authentication, and are neither shown nor recorded.
     api_key : str, optional
         By default from the provider's environment variable; your own server at ``base_url`` needs none.
-    temperature, max_tokens : float and int, optional
-        Sent only when given.
-    timeout : float
-        Seconds to wait for the connection and then for each next byte.
-    retries : int
-        How often to retry after a failed attempt.
     max_wait : float
         Maximum seconds to wait between two attempts, even if the provider asks for more.
-    extra : dict, optional
-        Further arguments of ``litellm.acompletion``, for example ``{"reasoning_effort": "low"}``.
     sees_images : bool, optional
         Whether the model accepts pictures. By default litellm's table decides once litellm is loaded (that takes
         seconds, so it happens in the first call); until then, and for models not in the table, False.
     sleep : callable
         Waits between attempts; tests pass one that does not wait.
+    **options
+        Those of :class:`workbench.models.options.ModelOptions`: ``temperature``, ``max_tokens``, ``timeout``,
+        ``idle_timeout``, ``retries``, ``stream`` and ``extra``.
 
     Raises
     ------
     UsageError
-        If ``base_url`` is invalid.
+        If ``base_url`` or an option is invalid.
 
     Examples
     --------
@@ -82,26 +82,19 @@ class LiteLLMModel:
         *,
         base_url: str | None = None,
         api_key: str | None = None,
-        temperature: float | None = None,
-        max_tokens: int | None = None,
-        timeout: float = 120.0,
-        retries: int = 5,
         max_wait: float = 60.0,
-        extra: dict[str, Any] | None = None,
         sees_images: bool | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        **options: Any,
     ) -> None:
         self.name = name
         base = None if base_url is None else BaseUrl.parse(base_url)
         self.base_url = base.url if base else None
-        self.timeout = timeout
-        self.retries = retries
+        self.options = ModelOptions.parse(options)
         self.max_wait = max_wait
-        self.extra = dict(extra or {})
         self._api_key = api_key
         self._authorization = base.authorization if base else None
         self._secrets = (api_key or "", *(base.secrets if base else ()))
-        self._sampling = {"temperature": temperature, "max_tokens": max_tokens}
         self._sees_images = sees_images
         self._sleep = sleep
         self._backoff = tenacity.wait_exponential_jitter(initial=1, max=max_wait, jitter=1)
@@ -118,12 +111,20 @@ class LiteLLMModel:
     def sees_images(self, value: bool) -> None:
         self._sees_images = value
 
+    async def ready(self) -> None:
+        """Import litellm, which takes seconds the first time."""
+        await blocking.call(_litellm)
+
     async def reply(
         self, messages: Sequence[Message], *, tools: Sequence[Tool] = (), on_text: Callable[[str], None] | None = None
     ) -> Reply:
         """Return the model's reply; raise :class:`ModelError` when no attempt had one."""
+        caller = current_caller()
+        caller.preparing()
         litellm = await blocking.call(_litellm)  # importing it takes seconds, which must not block the event loop
-        request = self._request(litellm, messages, tools, stream=on_text is not None)
+        stream = self.options.stream if self.options.stream is not None else on_text is not None
+        request = self._request(litellm, messages, tools, stream=stream)
+        patience = Patience(self.options.timeout, self.options.idle_timeout, stream)
         show = _Show(on_text)
         attempts: list[Attempt] = []
         outer = sys.exception()  # we may be called while the caller handles an error, which is then no trouble of ours
@@ -132,15 +133,19 @@ class LiteLLMModel:
             show.shown = False
             started = time.perf_counter()
             error: Exception | None = None
-            with watch() as exchanges:
+            with watch(patience, caller.sent) as exchanges:
                 try:
                     response = await litellm.acompletion(**request)
-                    answer = await read_stream(response, show, exchanges) if request["stream"] else read(response)
+                    answer = await read_stream(response, show, exchanges) if stream else read(response)
+                    check_length(_length(answer), MOST_TEXT)
                 except Exception as raised:
                     if raised is show.error:
                         raise
                     error = raised
-            if trouble := diagnose(exchanges.last, error, outer, streamed=request["stream"], timeout=self.timeout):
+            if exchanges.last is not None:
+                started = exchanges[0].began
+                await exchanges.last.digest()
+            if trouble := diagnose(exchanges.last, error, outer):
                 said = self._without_secrets(trouble.said)
                 attempts.append(Attempt(status=trouble.status, seconds=time.perf_counter() - started, error=said))
                 raise _AttemptFailedError(trouble) from error
@@ -149,11 +154,16 @@ class LiteLLMModel:
 
         def before_waiting(state: tenacity.RetryCallState) -> None:
             attempts[-1].waited = state.upcoming_sleep
+            failed = state.outcome.exception() if state.outcome else None
+            assert isinstance(failed, _AttemptFailedError)
+            what = f"{self._how(failed.trouble)}: {attempts[-1].error}"
+            turn = f"attempt {len(attempts) + 1} of {self.options.retries + 1}"
+            caller.noticed(f"{self.name} failed with {what}; asking again in {state.upcoming_sleep:.1f} s, {turn}")
             if show.shown:
                 show(CUT_OFF_NOTE)
 
         retrying = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(self.retries + 1),
+            stop=tenacity.stop_after_attempt(self.options.retries + 1),
             wait=self._wait,
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, _AttemptFailedError) and error.trouble.retry),
             before_sleep=before_waiting,
@@ -169,17 +179,20 @@ class LiteLLMModel:
             cancelled.attempts = attempts  # type: ignore[attr-defined]
             raise
         else:
+            if on_text is not None and not stream and answer.text:
+                on_text(answer.text)
             return answer.model_copy(update={"attempts": attempts})
         # out here, where no chain is attached: it quotes the provider unredacted, and providers quote keys
         raise self._error(litellm, trouble, attempts)
 
     def _request(self, litellm: ModuleType, messages: Sequence[Message], tools: Sequence[Tool], *, stream: bool) -> dict[str, Any]:
-        request: dict[str, Any] = {key: value for key, value in self._sampling.items() if value is not None}
+        sampling = {"temperature": self.options.temperature, "max_tokens": self.options.max_tokens}
+        request: dict[str, Any] = {key: value for key, value in sampling.items() if value is not None}
         if stream:
             request["stream_options"] = {"include_usage": True}
-        request |= self.extra
+        request |= self.options.extra
         # max_retries is the provider client's own, which would hide attempts from the record just as num_retries would
-        request |= {"model": self.name, "stream": stream, "timeout": self.timeout, "num_retries": 0, "max_retries": 0}
+        request |= {"model": self.name, "stream": stream, "timeout": self.options.timeout, "num_retries": 0, "max_retries": 0}
         request["messages"] = to_wire(messages, images=self.sees_images)
         if tools:
             request["tools"] = [{"type": "function", "function": tool.model_dump()} for tool in tools]
@@ -205,16 +218,21 @@ class LiteLLMModel:
 
     def _error(self, litellm: ModuleType, trouble: Trouble, attempts: Sequence[Attempt]) -> ModelError:
         where = public(self.base_url or trouble.url) or f"the API of {self.name.partition('/')[0]}"
-        what = f"HTTP {trouble.code}" if trouble.code and trouble.answered else trouble.status.replace("_", " ")
+        what = self._how(trouble)
         how = f"failed {len(attempts)} times, last with {what}" if len(attempts) > 1 else f"failed with {what}"
         message = self._without_secrets(f"{self.name} at {where} {how}: {trouble.said}")
         unsent = not trouble.url
         missing = _missing_settings(litellm, self.name) if (unsent or trouble.code == 401) and not self._api_key else []
-        remedy = hint(trouble, base_url=self.base_url, missing=missing)
-        return ModelError(message, hint=self._without_secrets(remedy), attempts=attempts)
+        remedy = hint(trouble, base_url=self.base_url, missing=missing, max_tokens=self.options.max_tokens)
+        kind = ContextFullError if trouble.full else ModelError
+        return kind(message, hint=self._without_secrets(remedy), attempts=attempts)
+
+    @staticmethod
+    def _how(trouble: Trouble) -> str:
+        return f"HTTP {trouble.code}" if trouble.code and trouble.answered else trouble.status.replace("_", " ")
 
     def _without_secrets(self, text: str) -> str:
-        return without_secrets(text, secrets=self._secrets, settings=self.extra)
+        return without_secrets(text, secrets=self._secrets, settings=self.options.extra)
 
 
 @functools.cache
@@ -265,6 +283,10 @@ def _cost(litellm: ModuleType, name: str, response: Theirs, usage: Usage) -> flo
         return float(litellm.completion_cost(completion_response=response, model=name))
     except Exception:
         return None
+
+
+def _length(reply: Reply) -> int:
+    return len(reply.text) + len(reply.reasoning) + sum(len(call.arguments) for call in reply.tool_calls)
 
 
 class _Show:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import UsageError
 from workbench.models.base import Model
+from workbench.models.options import ModelOptions
 
 
 def resolve(
@@ -18,6 +19,7 @@ def resolve(
     submission_path: str | None,
     recipe: Callable[[], Model],
     base_url: str | None = None,
+    options: Mapping[str, Any] | None = None,
     record: Path | None = None,
 ) -> Model:
     """Return the model for ``given``.
@@ -35,15 +37,17 @@ def resolve(
         Returns the model that plays the task's recipe.
     base_url : str, optional
         Of an OpenAI-compatible server; by default ``WORKBENCH_BASE_URL``.
+    options : mapping, optional
+        Of a model behind an API; no other has any.
     record : Path, optional
         Record the model's traffic in this cassette.
 
     Raises
     ------
     UsageError
-        If no model is configured or the name is invalid.
+        If no model is configured, or the name or an option is invalid.
     """
-    model = _resolve(given, solution, submission_path, recipe, base_url)
+    model = _resolve(given, solution, submission_path, recipe, base_url, options)
     if record is None:
         return model
     from workbench.models.cassette import Recorder
@@ -84,6 +88,7 @@ def _resolve(
     submission_path: str | None,
     recipe: Callable[[], Model],
     base_url: str | None,
+    options: Mapping[str, Any] | None,
 ) -> Model:
     given = given if given is not None else os.environ.get("WORKBENCH_MODEL") or None
     if given is None:
@@ -92,10 +97,13 @@ def _resolve(
             hint="pass --model PROVIDER/NAME (for example openai/gpt-4o with OPENAI_API_KEY, or ollama_chat/llama3 with a local server), "
             "or set WORKBENCH_MODEL; --model oracle needs no model at all",
         )
+    ModelOptions.parse(options or {})  # so that a wrong name is told whatever the model is
     if isinstance(given, str):
         from workbench.models import scripted
 
         kind, _, rest = given.partition(":")
+        if options and kind in ("oracle", "nop", "baseline", "cheat"):
+            raise _no_options(given)
         match kind:
             case "oracle" if not rest:
                 return scripted.oracle(*solution())
@@ -105,13 +113,15 @@ def _resolve(
                 return recipe()
             case "cheat":
                 return scripted.cheat(rest, submission_path)
-    return _named(given, base_url or os.environ.get("WORKBENCH_BASE_URL") or None)
+    return _named(given, base_url or os.environ.get("WORKBENCH_BASE_URL") or None, options)
 
 
-def _named(given: str | Model | Callable[..., Any], base_url: str | None) -> Model:
+def _named(given: str | Model | Callable[..., Any], base_url: str | None, options: Mapping[str, Any] | None = None) -> Model:
     """Return a model that is not played from a task."""
+    kind, _, rest = given.partition(":") if isinstance(given, str) else ("", "", "")
+    if options and (not isinstance(given, str) or kind in ("cassette", "function")):
+        raise _no_options(given)
     if isinstance(given, str):
-        kind, _, rest = given.partition(":")
         if kind == "cassette":
             from workbench.models.cassette import Cassette
 
@@ -122,7 +132,7 @@ def _named(given: str | Model | Callable[..., Any], base_url: str | None) -> Mod
             return FunctionModel(load_function(rest), given)
         from workbench.models.litellm import LiteLLMModel
 
-        return LiteLLMModel(given, base_url=base_url)
+        return LiteLLMModel(given, base_url=base_url, **(options or {}))
     if isinstance(given, Model):
         if not isinstance(given.name, str):
             raise UsageError(f"the name of a model is text, and not {type(given.name).__name__}")
@@ -132,3 +142,9 @@ def _named(given: str | Model | Callable[..., Any], base_url: str | None) -> Mod
 
         return FunctionModel(given)
     raise UsageError(f"{given!r} is not a model", hint="pass a name, a function, or an object with name, sees_images and reply()")
+
+
+def _no_options(given: str | Model | Callable[..., Any]) -> UsageError:
+    name = given if isinstance(given, str) else getattr(given, "name", None) or getattr(given, "__name__", type(given).__name__)
+    hint = "they are for models behind an API, PROVIDER/NAME" if isinstance(given, str) else "set them where the model is made"
+    return UsageError(f"the model {name} takes no model options", hint=hint)

@@ -14,7 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from workbench.messages import AttemptStatus
-from workbench.models.exchange import Exchange
+from workbench.models import overflow
+from workbench.models.exchange import CONNECT_SECONDS, Exchange, TooLongError
 from workbench.models.wire import NoReplyError
 
 
@@ -29,15 +30,15 @@ class Trouble:
     """The HTTP status, or the status that an error in the body corresponds to."""
     answered: bool = False
     """Whether the code is the actual HTTP status of an answer."""
+    full: bool = False
+    """Whether the conversation does not fit the model's context window."""
     retry: bool = True
     retry_after: float | None = None
     url: str = ""
     hint: str = ""
 
 
-def diagnose(
-    exchange: Exchange | None, error: Exception | None, outer: BaseException | None, *, streamed: bool, timeout: float
-) -> Trouble | None:
+def diagnose(exchange: Exchange | None, error: Exception | None, outer: BaseException | None) -> Trouble | None:
     """Return what went wrong in an attempt, judging by the HTTP exchange; None if nothing did.
 
     litellm's exceptions are not used: it derives their types from words in the message (a 400 that mentions a rate
@@ -52,10 +53,6 @@ def diagnose(
         What litellm raised, or our code while reading the answer; None if there is a reply.
     outer : BaseException or None
         What the caller was already handling, which does not concern the attempt.
-    streamed : bool
-        Whether a stream was requested.
-    timeout : float
-        Seconds to wait for each byte.
     """
     if exchange is None:
         return None if error is None else _unsent(list(_chain(error, outer)))
@@ -67,25 +64,45 @@ def diagnose(
         return replace(_by_code(_code(marks), said, marks), url=exchange.url)
     if error is None:
         return None
+    if exchange.fault in (None, "cut_off") and not exchange.finish_reason and exchange.complaint is not None:
+        said, marks = _words(exchange)
+        return replace(_by_code(_code(marks), said, marks), url=exchange.url)
     causes = [*_chain(exchange.error, outer), *_chain(error, outer)]
-    return replace(_broken(exchange, causes, streamed=streamed, timeout=timeout), url=exchange.url)
+    return replace(_broken(exchange, causes), url=exchange.url)
 
 
-def _broken(exchange: Exchange, causes: Sequence[BaseException], *, streamed: bool, timeout: float) -> Trouble:
+def _broken(exchange: Exchange, causes: Sequence[BaseException]) -> Trouble:
     """Return why an answer that reports no error is nevertheless not a reply."""
-    if exchange.fault == "refused" or any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+    if exchange.fault == "refused" or any(isinstance(cause, ssl.SSLCertVerificationError | TooLongError) for cause in causes):
         return Trouble("refused", _line(causes[0]), retry=False)
     if exchange.fault == "timeout" or (exchange.fault is None and any(isinstance(cause, TimeoutError) for cause in causes)):
-        return Trouble("timeout", f"nothing came for {timeout:g} s")
+        return _late(exchange)
     if exchange.fault == "connection":
-        return Trouble("connection", str(next((cause for cause in reversed(causes) if isinstance(cause, OSError)), causes[0])))
+        said = str(next((cause for cause in reversed(causes) if isinstance(cause, OSError)), causes[0]))
+        return Trouble("connection", said or f"no connection within {CONNECT_SECONDS:g} s")
     if exchange.fault == "cut_off":
         return Trouble("cut_off", "the connection closed before the answer was whole")
+    streamed = exchange.patience is not None and exchange.patience.streamed
     if streamed and not exchange.finish_reason and not exchange.malformed:
         return Trouble("cut_off", "the stream ended before a finish reason")
     lacks = next((str(cause) for cause in causes if isinstance(cause, NoReplyError)), "the answer is no reply")
     what = lacks if exchange.parts and not exchange.malformed else "the answer is not JSON"
     return Trouble("malformed", f"{what}: {_shown(exchange.text) or 'it is empty'}")
+
+
+def _late(exchange: Exchange) -> Trouble:
+    """Return for which bytes it was waited in vain, and how long."""
+    patience = exchange.patience
+    if patience is None:
+        return Trouble("timeout", "nothing came in time")
+    if not exchange.received:
+        remedy = f"raise timeout, if the model is that slow: --model-option timeout={2 * patience.first:g}"
+        return Trouble("timeout", f"nothing came for {patience.first:g} s", hint=remedy)
+    if not patience.streamed:
+        remedy = f"raise timeout, if the model is that slow: --model-option timeout={2 * patience.first:g}; or set stream=true"
+        return Trouble("timeout", f"the answer was not whole after {patience.first:g} s", hint=remedy)
+    remedy = f"raise idle_timeout, if the model pauses for so long: --model-option idle_timeout={2 * patience.idle:g}"
+    return Trouble("timeout", f"nothing more came for {patience.idle:g} s", hint=remedy)
 
 
 def _unsent(chain: Sequence[BaseException]) -> Trouble:
@@ -102,9 +119,8 @@ def _unsent(chain: Sequence[BaseException]) -> Trouble:
 
 def _by_code(code: int, said: str, marks: frozenset[str]) -> Trouble:
     """Return what a status means, refined by `marks` (the error's code, type, status), or by words without a code."""
-    if marks & _OVERFLOW_MARKS or (code in (400, 413) and _OVERFLOW.search(said)):
-        hint = "the conversation no longer fits the model's context window: bound the observations, or use a larger model"
-        return Trouble("refused", said, code, retry=False, hint=hint)
+    if overflow.is_full(code, said, marks):
+        return Trouble("refused", said, code, retry=False, full=True)
     # Google words a limit per minute in the same way, with a status of its own
     no_credit = "insufficient_quota" in marks or ("quota" in said and "billing" in said and "resource_exhausted" not in marks)
     if code == 402 or (code == 429 and no_credit):
@@ -115,20 +131,12 @@ def _by_code(code: int, said: str, marks: frozenset[str]) -> Trouble:
     return Trouble("refused", said, code, retry=False)
 
 
-_OVERFLOW_MARKS = frozenset({"context_length_exceeded", "exceed_context_size_error"})
-_OVERFLOW = re.compile(
-    r"maximum (?:context|model|prompt) length|available context size|exceed context limit|prompt is too long|input is too long"
-    r"|exceeds the (?:model's )?(?:context|maximum number of tokens)|longer than the (?:model's )?context",
-    re.IGNORECASE,
-)
-"""How OpenAI, vLLM, llama.cpp, Anthropic, Ollama, Google, SGLang, Bedrock and xAI say that a conversation is too long."""
-
 _CODES = {
     **dict.fromkeys(("rate_limit_error", "rate_limit_exceeded", "too_many_requests", "resource_exhausted", "insufficient_quota"), 429),
     **dict.fromkeys(("authentication_error", "invalid_api_key", "unauthenticated"), 401),
     **dict.fromkeys(("permission_error", "permission_denied"), 403),
     **dict.fromkeys(("not_found_error", "model_not_found", "not_found"), 404),
-    **dict.fromkeys(("invalid_request_error", "invalid_argument", "failed_precondition", *_OVERFLOW_MARKS), 400),
+    **dict.fromkeys(("invalid_request_error", "invalid_argument", "failed_precondition", *overflow.MARKS), 400),
     "billing_error": 402,
     "request_too_large": 413,
     "overloaded_error": 529,
@@ -144,7 +152,7 @@ def _code(marks: Iterable[str]) -> int:
 
 def _words(exchange: Exchange) -> tuple[str, frozenset[str]]:
     """Return an error in the body, in words and as its code, type and status."""
-    body = exchange.failure or next(iter(exchange.parts), {})
+    body = exchange.failure or exchange.complaint or next(iter(exchange.parts), {})
     said = _shown(str(body.get("message") or body.get("detail") or exchange.text))
     said = said or http.client.responses.get(exchange.status or 0, "no reason was given")
     return said, frozenset(str(body.get(name)).lower() for name in ("code", "type", "status"))
@@ -182,9 +190,11 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     return seconds if 0 <= seconds < float("inf") else 0.0
 
 
-def hint(trouble: Trouble, *, base_url: str | None, missing: Sequence[str]) -> str:
+def hint(trouble: Trouble, *, base_url: str | None, missing: Sequence[str], max_tokens: int | None) -> str:
     """Return what to do about it, or nothing; `missing` are the settings of the provider's that are not set."""
     url = public(base_url)
+    if trouble.full:
+        return overflow.hint(trouble.code or 0, trouble.said, own=base_url is not None, max_tokens=max_tokens)
     if trouble.hint:
         return trouble.hint
     if trouble.code == 401 or missing:
@@ -194,13 +204,11 @@ def hint(trouble: Trouble, *, base_url: str | None, missing: Sequence[str]) -> s
     if trouble.code == 404:
         return f"check the model name{f'; {url}/models lists what the server has' if url else ''}"
     if trouble.status == "rate_limited":
-        return "run fewer at a time, or raise retries or max_wait"
+        return "run fewer at a time, or raise retries: --model-option retries=20"
     if trouble.status == "connection":
         return (
             f"is the server up at {url}?" if url else f"is {urlsplit(trouble.url).netloc or 'the server'} up, and is there a network here?"
         )
-    if trouble.status == "timeout":
-        return "raise timeout, if the model is that slow"
     return ""
 
 

@@ -108,9 +108,13 @@ async def read_stream(stream: Theirs, show: Callable[[str], None], exchanges: Wa
                     show(delta.content)
     except Exception:
         # if the connection breaks after the finish reason, the answer is still complete
+        if exchanges.last is not None:
+            await exchanges.last.digest()
         if exchanges.last is None or exchanges.last.fault != "cut_off" or not exchanges.last.finish_reason:
             raise
     exchange = exchanges.last
+    if exchange is not None:
+        await exchange.digest()
     # litellm ends every stream with a finish reason, and invents one if the provider sent none; so its finish reason
     # counts only for providers whose protocol we do not read
     saw = getattr(stream, "received_finish_reason", None) or getattr(stream, "intermittent_finish_reason", None)
