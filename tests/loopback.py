@@ -10,7 +10,7 @@ import json
 import socket
 import struct
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -117,7 +117,15 @@ class SlowFirstByte:
     then: Say | Call = field(default_factory=lambda: Say("late"))
 
 
-Turn = Say | Call | RateLimit | ServerError | Refuse | CutOff | Malformed | Raw | HangUp | SlowFirstByte
+@dataclass(frozen=True)
+class Slowly:
+    """Stream an answer and call ``pause`` before each event."""
+
+    say: Say | Call
+    pause: Callable[[], None]
+
+
+Turn = Slowly | Say | Call | RateLimit | ServerError | Refuse | CutOff | Malformed | Raw | HangUp | SlowFirstByte
 
 CHATS = ("/v1/chat/completions", "/v1/completions", "/v1/messages", "/api/chat")
 """Where OpenAI's wire, its older one, Anthropic's and Ollama's are asked; all but the first only with :class:`Raw` turns."""
@@ -225,6 +233,8 @@ class _Handler(BaseHTTPRequestHandler):
             case SlowFirstByte(until, then):
                 until.wait()
                 self._answer(then, body)
+            case Slowly(say, pause):
+                self._stream(_paused([*_deltas(say), *_ending(say, usage=True), "[DONE]"], pause))
             case Raw():
                 self._raw(turn)
             case HangUp(how):
@@ -348,6 +358,12 @@ def _deltas(turn: Say | Call) -> Iterator[dict[str, Any]]:
         yield _delta(tool_calls=[{"index": 0, **call, "function": {**call["function"], "arguments": ""}}])
         for piece in _pieces(arguments):
             yield _delta(tool_calls=[{"index": 0, "function": {"arguments": piece}}])
+
+
+def _paused(events: Iterable[dict[str, Any] | str], pause: Callable[[], None]) -> Iterator[dict[str, Any] | str]:
+    for event in events:
+        pause()
+        yield event
 
 
 def _ending(turn: Say | Call, *, usage: bool) -> Iterator[dict[str, Any]]:

@@ -145,12 +145,13 @@ def _add_piece(calls: list[tuple[int, ToolCall]], piece: Theirs) -> None:
 
 
 def _usage(usage: Theirs) -> Usage:
-    def count(holder: Theirs, name: str) -> int:
-        found = getattr(holder, name, None) or 0
-        return found if 0 <= found <= MOST_TOKENS else 0
-
-    return Usage(
-        input_tokens=count(usage, "prompt_tokens"),
-        output_tokens=count(usage, "completion_tokens"),
-        cached_tokens=count(getattr(usage, "prompt_tokens_details", None), "cached_tokens"),
-    )
+    """Return what the provider counted: nothing if a count is none, so that tokens and cost are never partly nonsense."""
+    details = getattr(usage, "prompt_tokens_details", None)
+    found = {
+        "input_tokens": getattr(usage, "prompt_tokens", None) or 0,
+        "output_tokens": getattr(usage, "completion_tokens", None) or 0,
+        "cached_tokens": getattr(details, "cached_tokens", None) or 0,
+    }
+    if not all(isinstance(count, int) and 0 <= count <= MOST_TOKENS for count in found.values()):
+        return Usage()
+    return Usage(**found)
