@@ -23,7 +23,7 @@ from tests.made import SOLVED, TASK, make_task, playing
 from workbench import paths, planning, runner
 from workbench.errors import TaskError, UsageError, WorkbenchError
 from workbench.kernels import runtime
-from workbench.messages import Reply
+from workbench.messages import Message, Reply, Usage
 
 pytestmark = pytest.mark.walls
 
@@ -535,3 +535,121 @@ def test_folders_however_deep_end_no_run_and_are_removed(task, store_path):
     result = wb.run(task, model=playing(DEEP, DIES, SOLVED, "<done/>"), store=store_path)
     assert (result.status, result.error, result.success) == ("completed", None, True)
     assert not list(runtime.mine().glob("[orw]-*"))
+
+
+def test_a_full_context_window_is_a_limit_and_what_is_there_is_graded(task, store_path):
+    full = ServerError(500, "Context size has been exceeded.")
+    with Loopback(Say(SOLVED), full) as server:
+        result = wb.run(task, model="openai/scripted", base_url=server.base_url, store=store_path)
+        assert not server.remaining and len(server.requests) == 2
+    assert (result.status, result.limit, result.success, result.steps) == ("limit", "context", True, 1)
+    assert result.error.kind == "limit" and "-c 32768" in result.error.hint
+    assert "Context size has been exceeded." in result.error.message
+    store = wb.store(store_path)
+    assert store.rows("SELECT status, limit_reached, error_kind FROM runs") == [
+        {"status": "limit", "limit_reached": "context", "error_kind": "limit"}
+    ]
+    assert "Context size" in store.rows("SELECT error_message FROM model_calls ORDER BY step DESC")[0]["error_message"]
+
+
+def test_a_retry_is_noticed_before_the_reply_is_there(task, store_path):
+    seen = []
+    with Loopback(RateLimit(retry_after=0), Say("<done/>")) as server:
+        wb.run(task, model="openai/scripted", base_url=server.base_url, store=store_path, on_event=seen.append)
+    kinds = [event.event for event in seen]
+    (notice,) = [event for event in seen if event.event == "noticed"]
+    assert kinds.index("noticed") < kinds.index("model_called")
+    assert (notice.kind, "asking again in 0.0 s, attempt 2 of 6" in notice.message) == ("model", True)
+
+
+def test_a_model_is_made_ready_before_the_clock_starts(task, store_path):
+    class Model:
+        name, sees_images = "slow to load", False
+
+        def __init__(self):
+            self.loaded = False
+
+        async def ready(self):
+            # longer than the run may take
+            await asyncio.sleep(1.5)
+            self.loaded = True
+
+        async def reply(self, messages, *, tools=(), on_text=None):
+            assert self.loaded
+            return Reply(text="<done/>")
+
+    assert wb.run(task, model=Model(), store=store_path, timeout=1.4).limit is None
+
+
+def test_a_model_that_cannot_be_made_ready_is_an_error_of_the_model(task, store_path):
+    class Model:
+        name, sees_images = "no weights", False
+
+        async def ready(self):
+            raise OSError("there are no weights")
+
+    model = Model()
+    model.reply = None
+    result = wb.run(task, model=model, store=store_path)
+    assert (result.status, result.error.kind) == ("error", "model") and "there are no weights" in result.error.message
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"epoch": 2**31},
+        {"epoch": 1.5},
+        {"epoch": True},
+        {"max_steps": 2**31},
+        {"max_tokens": 2**63},
+        {"max_steps": "many"},
+        {"timeout": float("inf")},
+        {"timeout": float("nan")},
+        {"timeout": "soon"},
+        {"budget_usd": float("inf")},
+        {"model_options": {"temperature": 0}},
+    ],
+    ids=str,
+)
+def test_what_the_record_could_not_hold_is_refused_before_the_run(task, store_path, option):
+    with pytest.raises(UsageError, match=next(iter(option)).replace("_", ".")):
+        wb.run(task, model="nop", store=store_path, **option)
+    assert wb.store(store_path).rows("SELECT * FROM runs") == []
+
+
+def test_no_number_of_a_model_or_an_agent_loses_the_record(task, store_path):
+    usage = {"prompt_tokens": 2**63, "completion_tokens": 2**63, "total_tokens": 2**64}
+    with Loopback(Say(SOLVED, usage=usage), Say("<done/>", usage=usage)) as server:
+        result = wb.run(task, model="openai/gpt-4o-mini", base_url=server.base_url, store=store_path, epoch=2**31 - 1)
+    assert (result.status, result.success, result.tokens, result.cost_usd) == ("completed", True, 0, None)
+
+    class Model:
+        name, sees_images = "counting", False
+
+        async def reply(self, messages, *, tools=(), on_text=None):
+            return Reply.model_construct(text="<done/>", usage=Usage.model_construct(input_tokens=2**70))
+
+    class Agent:
+        name = "counting"
+
+        def __init__(self, act):
+            self._act = act
+
+        async def work(self, world):
+            await self._act(world)
+
+    async def many_steps(world):
+        world.spent.steps = 2**40
+        world.limits = replace(world.limits, steps=2**50)
+        await world.ask([Message(role="user", text="hello")])
+
+    async def far_action(world):
+        world.spent.steps = 1
+        await world.execute("1", "fence", 2**40)
+
+    ends = [wb.run(task, model=Model(), store=store_path)]
+    ends += [wb.run(task, model=playing("<done/>"), agent=Agent(act), store=store_path) for act in (many_steps, far_action)]
+    assert [(end.status, end.error.kind) for end in ends] == [("error", "model"), ("error", "agent"), ("error", "agent")]
+    store = wb.store(store_path)
+    assert store.rows("SELECT count(*) AS runs, max(epoch) AS epoch FROM runs") == [{"runs": 4, "epoch": 2**31 - 1}]
+    assert not list(store.journals.glob("*.broken"))
