@@ -55,7 +55,7 @@ class RunStarted(_Event):
     """Of workbench."""
     parent_run: str | None = None
     """The run this one is a branch of."""
-    parent_step: _Count | None = None
+    parent_step: int | None = Field(default=None, ge=0, le=MOST)
     """The last step it inherits; 0 for none."""
 
 

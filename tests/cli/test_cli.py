@@ -54,6 +54,14 @@ def test_a_run_that_could_not_be_completed_is_exit_code_1(task, store_path):
         (["run", "refactoring/mistune-rename-escape", "--model", "nop", "--variant", "level=easy"], "one of: base, lazy, descriptive"),
         (["run", "refactoring/mistune-rename-escape", "--model", "nop", "--max-steps", "0"], "must be more than 0"),
         (
+            ["run", "refactoring/mistune-rename-escape", "--model", "openai/m", "--model-option", "temprature=0"],
+            "did you mean 'temperature'?",
+        ),
+        (["run", "refactoring/mistune-rename-escape", "--model", "openai/m", "--model-option", "timeout=-1"], "must be greater than 0"),
+        (["run", "refactoring/mistune-rename-escape", "--model", "oracle", "--model-option", "timeout=9"], "takes no model options"),
+        (["run", "refactoring/mistune-rename-escape", "--model", "nop", "--timeout", "inf"], "must be finite"),
+        (["run", "refactoring/mistune-rename-escape", "--model", "nop", "--epoch", "2147483648"], "must be at most 2147483647"),
+        (
             ["run", "refactoring/mistune-rename-escape", "--model", "nop", "--store", "/no/such/folder/x.duckdb"],
             "its folder does not exist",
         ),

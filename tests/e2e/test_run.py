@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -562,36 +564,38 @@ def test_a_retry_is_noticed_before_the_reply_is_there(task, store_path):
     assert (notice.kind, "asking again in 0.0 s, attempt 2 of 6" in notice.message) == ("model", True)
 
 
+class Loading:
+    """A model that has something to load."""
+
+    name, sees_images, loaded = "loading", False, math.inf
+
+    def __init__(self, error=None):
+        self._error = error
+
+    async def ready(self):
+        if self._error is not None:
+            raise self._error
+        self.loaded = time.monotonic()
+
+    async def reply(self, messages, *, tools=(), on_text=None):
+        return Reply(text="<done/>")
+
+
 def test_a_model_is_made_ready_before_the_clock_starts(task, store_path):
-    class Model:
-        name, sees_images = "slow to load", False
+    class Agent:
+        name = "looking"
 
-        def __init__(self):
-            self.loaded = False
+        async def work(self, world):
+            return str(world.started >= world.model.loaded)
 
-        async def ready(self):
-            # longer than the run may take
-            await asyncio.sleep(1.5)
-            self.loaded = True
-
-        async def reply(self, messages, *, tools=(), on_text=None):
-            assert self.loaded
-            return Reply(text="<done/>")
-
-    assert wb.run(task, model=Model(), store=store_path, timeout=1.4).limit is None
+    result = wb.run(task, model=Loading(), agent=Agent(), store=store_path)
+    assert (result.status, result.answer) == ("completed", "True")
 
 
 def test_a_model_that_cannot_be_made_ready_is_an_error_of_the_model(task, store_path):
-    class Model:
-        name, sees_images = "no weights", False
-
-        async def ready(self):
-            raise OSError("there are no weights")
-
-    model = Model()
-    model.reply = None
-    result = wb.run(task, model=model, store=store_path)
-    assert (result.status, result.error.kind) == ("error", "model") and "there are no weights" in result.error.message
+    result = wb.run(task, model=Loading(OSError("there are no weights")), store=store_path)
+    assert (result.status, result.error.kind) == ("error", "model")
+    assert "there are no weights" in result.error.message
 
 
 @pytest.mark.parametrize(

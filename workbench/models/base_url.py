@@ -53,7 +53,7 @@ class BaseUrl:
         if "?" in text or "#" in text:
             raise UsageError(
                 f"the base URL {shown!r} has a query or a fragment, and no path can be added after that",
-                hint="end it before the ? or #, or write %3F or %23 in a password; settings go into LiteLLMModel(extra={...})",
+                hint="end it before the ? or #, or write %3F or %23 in a password; settings go into --model-option extra.NAME=VALUE",
             )
         parts, fault = _parts(text)
         if fault:
