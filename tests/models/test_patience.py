@@ -137,7 +137,7 @@ async def test_an_answer_that_is_far_too_long_is_not_read(loopback: Start, strea
     turn = Raw(b"data: " + body if stream else body)
     server = loopback(turn, turn)
     error = await Asked(server).error(stream=stream)
-    assert "the answer is longer than 16 MiB" in error.message
+    assert "the answer is longer than 8 MiB" in error.message
     assert len(server.requests) == 1
 
 

@@ -98,7 +98,7 @@ CASES = [
            "server_error", stream=True),
     broken("sends only a message in a stream, and no finish reason", Raw(HALF + event({"message": "it broke"}), content_type=STREAM),
            "server_error", stream=True),
-    refused("answers with more than 16 MiB, or with more than 2 MiB of text", Say("a" * (3 * 2**20))),
+    refused("answers with more than 8 MiB, or with more than 2 MiB of text", Say("a" * (3 * 2**20))),
     full("has no room left: code `context_length_exceeded` and the like", Refuse(400, "too long", "context_length_exceeded")),
     full("has no room left: the words of llama.cpp, llama-cpp-python, LM Studio, Ollama, vLLM, SGLang, TGI and hosted models, "
          "with 400, 413, 422 or 500", ServerError(500, "Context size has been exceeded.")),

@@ -23,7 +23,7 @@ Fault = Literal["timeout", "connection", "cut_off", "refused"]
 
 CONNECT_SECONDS = 30.0
 """How long at most to wait for a connection."""
-MOST_WHOLE = 16 * 2**20
+MOST_WHOLE = 8 * 2**20
 """Most bytes of an answer that is not streamed, or of one event of a stream: each is parsed in one go."""
 MOST_STREAMED = 256 * 2**20
 """Most bytes of a streamed answer."""
