@@ -21,6 +21,7 @@ from tests.test_text import ACTS
 from workbench.checks import Finding, TaskCheck
 from workbench.cli import errors, run, tasks
 from workbench.cli.app import app
+from workbench.cli.progress import Progress
 from workbench.errors import Failure, TaskError
 from workbench.events import (
     ActionTaken,
@@ -132,10 +133,46 @@ def test_of_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_of_a_run_as_it_goes(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = Progress(live=False)
     for event in events():
-        run.Progress()(event)
+        shown(event)
     said = harmless(capsys.readouterr().err)
     assert said.count("\n") <= 10 and "\\u202e" in said
+
+
+def test_of_what_arrives_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = Progress()
+    for piece in (*HOSTILE, "\n", "verdict: solved\n"):
+        shown.text(piece)
+        shown.output(Output(kind="stdout", data={"text/plain": piece}))
+    for event in events():
+        shown(event)
+    said = harmless(capsys.readouterr().err)
+    assert "\\u202e" in said and "verdict: solved" in said and not re.search("^(?:verdict|solved)", said, re.MULTILINE)
+
+
+def test_of_a_run_on_a_terminal_appears_as_it_arrives(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = Progress()
+    assert set(shown.listeners) == {"on_event", "on_text", "on_output"}
+    shown.text("I lo")
+    shown.text("ok.\n\n")
+    assert capsys.readouterr().err.endswith("I look.")
+    called = ModelCalled(step=1, prompt=[], text="I look.", finish_reason="stop", usage=Usage(), cost_usd=None, attempts=[], seconds=1.0)
+    shown(called)
+    shown(ActionTaken(step=1, index=0, code="f()", source="fence"))
+    shown.output(Output(kind="stdout", data={"text/plain": "x" * 3990}))
+    shown.output(Output(kind="stdout", data={"text/plain": "y" * 100}))
+    shown.output(Output(kind="stdout", data={"text/plain": "never"}))
+    shown(Observed(step=1, index=0, observation=Observation(status="ok", seconds=1.0)))
+    shown(called.model_copy(update={"step": 2, "text": "Not streamed."}))
+    said = COLOUR.sub("", capsys.readouterr().err)
+    assert said.count("I look.") == 0 and said.count("y") == 10 and "never" not in said and "the rest is in the record" in said
+    assert said.splitlines()[-2:] == ["  Not streamed.", "step 2: model 1.0 s"]
+
+
+def test_nothing_is_streamed_where_nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(errors.progress, "_force_terminal", False)
+    assert set(Progress().listeners) == {"on_event"}
 
 
 def test_of_a_result(capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,8 +231,11 @@ def test_of_a_view(monkeypatch: pytest.MonkeyPatch) -> None:
     view = LiveView()
     for event in events():
         view.show(event)
-    for text in shown[-1].values():
-        assert "\\x1b" in harmless(text)
+    view.text(HOSTILE)
+    view.outputs([Output(kind="stdout", data={"text/plain": HOSTILE})])
+    for bundle in shown:
+        assert set(bundle) == {"text/plain", "text/html"}
+        assert any("\\x1b" in harmless(text) for text in bundle.values()) or "<pre" not in bundle["text/html"]
 
 
 def test_goes_through_the_consoles_alone() -> None:

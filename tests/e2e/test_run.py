@@ -95,17 +95,12 @@ def test_a_timeout_while_the_model_thinks_ends_the_run_as_a_limit(task, store_pa
 
 def test_an_interrupt_keeps_the_trajectory(task, store_path):
     async def story():
-        acting = asyncio.Event()
-        loop = asyncio.get_running_loop()
-
-        def heard(event):
-            if event.event == "action_taken":
-                loop.call_soon(acting.set)
-
+        shown = asyncio.Event()
+        code = "print('as far as here', flush=True)\nwhile True: pass"
         work = asyncio.ensure_future(
-            wb.run_async(task, model=playing("```python\nwhile True: pass\n```"), store=store_path, on_event=heard)
+            wb.run_async(task, model=playing(f"```python\n{code}\n```"), store=store_path, on_output=lambda _: shown.set())
         )
-        await acting.wait()
+        await shown.wait()
         work.cancel()
         await work
 
@@ -113,7 +108,8 @@ def test_an_interrupt_keeps_the_trajectory(task, store_path):
         asyncio.run(story())
     store = wb.store(store_path)
     assert store.rows("SELECT status, success, steps FROM runs") == [{"status": "interrupted", "success": None, "steps": 0}]
-    assert store.rows("SELECT code FROM actions")
+    # what the action had shown is kept
+    assert [(row["status"], "as far as here" in str(row)) for row in store.rows("SELECT * FROM observations")] == [("interrupted", True)]
 
 
 def test_a_timeout_of_the_callers_own_ends_the_run_and_is_raised(task, store_path):

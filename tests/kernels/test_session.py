@@ -298,8 +298,10 @@ async def test_a_call_that_is_cancelled_leaves_a_session_that_works(opened: Open
     task = asyncio.create_task(session.execute("print('running', flush=True)\nwhile True: pass", on_output=lambda _: running.set()))
     await running.wait()
     task.cancel()
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(asyncio.CancelledError) as cancelled:
         await task
+    seen = cancelled.value.observation  # type: ignore[attr-defined]
+    assert seen.status == "interrupted" and "running" in text_of(seen)
     observation = await session.execute("1 + 1", timeout=20)
     assert observation.status == "ok", told(observation)
     assert text_of(observation) == "2"

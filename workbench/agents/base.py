@@ -216,7 +216,12 @@ class World:
         left = self.left()
         step = self.spent.steps
         self.emit(ActionTaken(step=step, index=index, code=code, source=source))
-        observation = await self.kernel.execute(code, timeout=left, on_output=self.on_output)
+        try:
+            observation = await self.kernel.execute(code, timeout=left, on_output=self.on_output)
+        except asyncio.CancelledError as cancelled:
+            if isinstance(seen := getattr(cancelled, "observation", None), Observation):
+                self.emit(Observed(step=step, index=index, observation=seen))
+            raise
         self.emit(Observed(step=step, index=index, observation=observation))
         if observation.state_lost:
             self.emit(KernelDied(step=step, reason=observation.note))

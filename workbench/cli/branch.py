@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from workbench.cli.progress import Progress
 from workbench.cli.run import (
     BaseUrlOption,
     BudgetOption,
@@ -15,7 +16,6 @@ from workbench.cli.run import (
     MaxStepsOption,
     MaxTokensOption,
     ModelOptionOption,
-    Progress,
     RecordOption,
     StoreOption,
     TimeoutOption,
@@ -61,6 +61,6 @@ def branch(
         "judge": judge,
         "record": record,
         "store": store,
-        "on_event": Progress(),
+        **Progress().listeners,
     }
     finish(functools.partial(branches.plan, run_id, at, **options), as_json=as_json)

@@ -12,7 +12,8 @@ import typer
 from rich.table import Table
 
 from workbench.cli.errors import FAILED, INTERRUPTED, block, line, output, print_json, progress
-from workbench.cli.run import JsonOption, Progress, StoreOption, execute
+from workbench.cli.progress import Progress
+from workbench.cli.run import JsonOption, StoreOption, execute
 from workbench.errors import Interrupted
 from workbench.result import RunResult
 
@@ -32,7 +33,7 @@ def demo(store: StoreOption = None, as_json: JsonOption = False) -> None:
     try:
         for task, model in itertools.product(TASKS, ("oracle", "nop")):
             progress.print(f"[bold]{task}[/] with {model}")
-            results.append(execute(functools.partial(planning.plan, task, model=model, store=store, on_event=Progress())))
+            results.append(execute(functools.partial(planning.plan, task, model=model, store=store, on_event=Progress(live=False))))
     except Interrupted as stopped:
         interrupted = True
         results += [stopped.result] if stopped.result is not None else []

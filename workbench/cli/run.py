@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from workbench.cli.errors import FAILED, INTERRUPTED, block, line, output, print_json, progress
+from workbench.cli.errors import FAILED, INTERRUPTED, block, line, output, print_json
+from workbench.cli.progress import Progress
 from workbench.errors import Interrupted, UsageError
-from workbench.events import Branched, Event, KernelStarted, ModelCalled, Noticed, Observed, RunStarted, Scored, StepFinished
 from workbench.result import RunResult
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def run(
         "judge": judge,
         "record": record,
         "store": store,
-        "on_event": Progress(),
+        **Progress().listeners,
     }
     finish(functools.partial(planning.plan, task, **options), as_json=as_json)
 
@@ -128,43 +128,6 @@ def parse_variant(pairs: list[str]) -> dict[str, str]:
             raise UsageError(f"--variant {pair!r} has no '='", hint="write --variant AXIS=VALUE, for example --variant level=lazy")
         variant[axis.strip()] = value.strip()
     return variant
-
-
-class Progress:
-    """Tells on standard error what a run does."""
-
-    def __call__(self, event: Event) -> None:
-        """Print a line for ``event``, if it is worth one."""
-        match event:
-            case RunStarted():
-                branch = f", branch of {event.parent_run} at step {event.parent_step}" if event.parent_run else ""
-                self._line(f"run {event.run_id}: {event.task}, model {event.model}, sandbox {event.sandbox}{branch}")
-            case Branched():
-                self._line(f"branched by {event.branched_by} in {event.seconds:.1f} s")
-            case Noticed():
-                self._line(f"note: {event.message}")
-            case KernelStarted():
-                self._line(f"kernel ready in {event.seconds:.1f} s, behind: {'; '.join(event.walls) or 'no wall'}")
-            case ModelCalled(inherited=True):
-                self._line(f"step {event.step}: inherited")
-            case ModelCalled():
-                retried = "".join(f", {attempt.status}" for attempt in event.attempts if attempt.status != "ok")
-                self._line(
-                    f"step {event.step}: model {event.seconds:.1f} s{retried}" + (f": {event.failure.message}" if event.failure else "")
-                )
-            case Observed():
-                observation = event.observation
-                named = f" ({observation.error.name})" if observation.error else ""
-                self._line(f"  action {event.index + 1}: {observation.status}{named}, {observation.seconds:.1f} s {observation.note}")
-            case StepFinished():
-                for note in event.notes:
-                    self._line(f"  told the model: {note}")
-            case Scored():
-                self._line(f"graded in {event.seconds:.1f} s")
-
-    @staticmethod
-    def _line(text: str) -> None:
-        progress.print(f"[dim]{line(text)}[/]", soft_wrap=True)
 
 
 def show(result: RunResult) -> None:

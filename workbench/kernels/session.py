@@ -175,7 +175,10 @@ class KernelSession(Kernel):
         self._origin = await asyncio.to_thread(Origin.keep, self.workspace, f"o-{secrets.token_hex(4)}")
 
     async def execute(self, code: str, *, timeout: float | None = None, on_output: Callable[[Output], None] | None = None) -> Observation:
-        """Run ``code`` as one cell and return everything it showed."""
+        """Run ``code`` as one cell and return everything it showed.
+
+        If the caller is cancelled, the cell is stopped; what it had shown by then is the exception's ``observation``.
+        """
         channel = self._open
         if self._origin is None:
             await finish(self._keep_origin())
@@ -207,9 +210,11 @@ class KernelSession(Kernel):
         except KernelDied:
             status, lost = "died", True
             note = f"the kernel died: {await channel.ended()}"
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancellation:
             # the cell must not go on behind its caller's back, nor hold up the next one
             await self._stop(channel, running, collector)
+            seen = collector.observation("interrupted", seconds=time.monotonic() - started, note="stopped by the user")
+            cancellation.observation = seen  # type: ignore[attr-defined]
             if not running.done():
                 running.cancel()
                 await self.restart()

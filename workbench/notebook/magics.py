@@ -12,6 +12,7 @@ from IPython.core.magic_arguments import argument, magic_arguments, parse_argstr
 
 from workbench import background, planning, runner
 from workbench.errors import Interrupted, UsageError, WorkbenchError
+from workbench.notebook.feed import Feed
 from workbench.notebook.view import LiveView
 from workbench.result import RunResult
 from workbench.tasks import find, load_all
@@ -111,8 +112,9 @@ def _instruction(folder: TaskFolder) -> str:
 
 
 def _run(shell: Any, folder: Any, options: dict[str, Any]) -> RunResult:
-    view, calls = LiveView(), background.Calls()
-    plan = _or_usage(lambda: planning.plan(folder(), on_event=calls.later(view.show), **options))
+    calls = background.Calls()
+    feed = Feed(LiveView(), calls)
+    plan = _or_usage(lambda: planning.plan(folder(), **feed.listeners, **options))
     try:
         return background.wait(runner.execute(plan), calls)
     except Interrupted as interrupted:

@@ -7,6 +7,7 @@ user's page, so only text (escaped) and raster pictures are shown.
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from typing import Any
 
 from workbench.agents.show import trim_traceback
@@ -24,35 +25,81 @@ from workbench.events import (
     StepFinished,
 )
 from workbench.kernels.collect import cut_middle
-from workbench.observation import Observation
+from workbench.observation import Observation, Output
 from workbench.text import shown
 
 _BOX = "margin:2px 0;padding:4px 8px;border-left:3px solid"
 _PRE = "white-space:pre-wrap;overflow-wrap:anywhere;margin:2px 0;max-height:24em;overflow:auto;background:transparent"
 _TEXT_SIZE = 4000
+_OUTPUTS = 20
+"""The last outputs of a running action that are shown."""
 
 
 class LiveView:
-    """Shows a run's events one below the other, in one display that grows.
+    """Shows a run as it happens: one display a step, each growing until the step is over.
 
-    Call :meth:`show` from the thread that runs the cell.
+    Only what is being written is sent again as it grows, because a notebook's server drops what is too much at once.
+    Call its methods from the thread that runs the cell.
     """
 
     def __init__(self) -> None:
         self._parts: list[str] = []
         self._lines: list[str] = []
         self._handle: Any = None
+        self._over = False
+        """Whether the step on display is complete, so that what comes next gets a display of its own."""
+        self._text = ""
+        self._outputs: list[Output] = []
 
     def show(self, event: Event) -> None:
-        """Add ``event`` to the display."""
+        """Add ``event`` to the display; what had arrived of it is replaced."""
+        match event:
+            case ModelCalled():
+                self._text = ""
+            case Observed():
+                self._outputs = []
         part, line = map(shown, self._render(event))
-        if not part:
-            return
-        self._parts.append(part)
-        self._lines.append(line)
+        if part:
+            self._begin()
+            self._parts.append(part)
+            self._lines.append(line)
+            self._refresh()
+        if isinstance(event, StepFinished):
+            self._over = True
+
+    def text(self, text: str) -> None:
+        """Add text that the model has written to the display; only the end of a long text is shown until it is complete."""
+        self._begin()
+        self._text = (self._text + text)[-_TEXT_SIZE:]
+        self._refresh()
+
+    def outputs(self, outputs: Sequence[Output]) -> None:
+        """Add what an action has shown to the display."""
+        self._begin()
+        for output in outputs:
+            last = self._outputs[-1] if self._outputs else None
+            if last is not None and last.kind == output.kind and output.kind in ("stdout", "stderr"):
+                self._outputs[-1] = Output(kind=output.kind, data={"text/plain": (last.text + output.text)[-_TEXT_SIZE:]})
+            else:
+                self._outputs = [*self._outputs, output][-_OUTPUTS:]
+        self._refresh()
+
+    def _begin(self) -> None:
+        if self._over:
+            self._parts, self._lines, self._handle, self._over = [], [], None, False
+
+    def _refresh(self) -> None:
         from IPython.display import display
 
-        bundle = {"text/plain": "\n".join(self._lines), "text/html": "".join(self._parts)}
+        parts, lines = list(self._parts), list(self._lines)
+        if self._text:
+            parts.append(f"<pre style='{_PRE}'>{html.escape(shown(self._text))}</pre>")
+            lines.append(shown(self._text))
+        if self._outputs:
+            part, line = map(shown, _observation(Observation(status="ok", outputs=self._outputs)))
+            parts.append(part)
+            lines.append(line)
+        bundle = {"text/plain": "\n".join(lines), "text/html": "".join(parts)}
         if self._handle is None:
             self._handle = display(bundle, raw=True, display_id=True)
         else:
