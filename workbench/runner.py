@@ -20,7 +20,7 @@ from workbench.agents.branch import BranchWorld
 from workbench.cancellation import Cancellation
 from workbench.errors import AgentError, Failure, HostError, StoreError, WorkbenchError
 from workbench.events import CHANGED, Event, KernelStarted, Noticed, RunStarted, Scored, SubmissionFrozen
-from workbench.kernels import environments, pool, runtime
+from workbench.kernels import environments, image, pool, runtime
 from workbench.kernels.session import KernelSession
 from workbench.listener import Listener
 from workbench.models.base import ready
@@ -121,6 +121,8 @@ async def execute(given: Plan) -> RunResult:
     started = time.monotonic()
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     outcome = Outcome(given, run_id)
+    if given.sandbox == "local":
+        image.warm(given.environment)
     # completes the records of killed processes
     await asyncio.to_thread(_absorb, given.store)
     try:

@@ -32,6 +32,22 @@ def test_a_task_runs_from_a_cell_and_gives_a_result(notebook, tmp_path, minimal,
 
 
 @pytest.mark.walls
+def test_a_kernel_is_made_ready_while_the_user_writes(notebook, ds):
+    cell = """
+import asyncio
+from workbench import background
+from workbench.kernels import pool
+async def ready():
+    shared = pool.of_this_loop()
+    while not shared.ready():
+        await asyncio.sleep(0.01)
+    return shared.ready()
+background.wait(ready())
+"""
+    assert texts(notebook("%load_ext workbench", cell)[1]) == "1"
+
+
+@pytest.mark.walls
 def test_an_agent_answers_a_cell_in_plain_words(notebook, ds, store_path):
     outputs = notebook(
         "%load_ext workbench",

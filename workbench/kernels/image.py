@@ -37,6 +37,8 @@ _guard = threading.Lock()
 _images: dict[Path, Image] = {}
 _running: WeakSet[Image] = WeakSet()
 _lacking: NoImages | None = None
+_warming: set[asyncio.Task[None]] = set()
+"""An event loop keeps no task alive by itself."""
 
 
 class NoImages(SandboxError):
@@ -246,6 +248,24 @@ async def lent(environment: Environment, mounts: Sequence[Mount] = (), devices: 
         raise
 
 
+def warm(environment: Environment) -> None:
+    """Begin to start the image of an environment, from the running event loop, if kernels are going to be forked from one.
+
+    If it cannot be started, whoever asks for a kernel is told.
+    """
+    warming = asyncio.create_task(_warm(environment))
+    _warming.add(warming)
+    warming.add_done_callback(_warming.discard)
+
+
+async def _warm(environment: Environment) -> None:
+    if not environment.built or (await asyncio.to_thread(protection)).kind != "bubblewrap":
+        return
+    with contextlib.suppress(SandboxError, OSError):
+        async with lent(environment) as image:
+            await asyncio.to_thread(give_back, image)
+
+
 def _give_back_unused(borrowed: asyncio.Future[Image]) -> None:
     if borrowed.exception() is None:
         asyncio.get_running_loop().run_in_executor(None, give_back, borrowed.result())
@@ -256,6 +276,7 @@ def _forked() -> None:
     global _guard
     _guard = threading.Lock()
     _images.clear()
+    _warming.clear()
     for image in list(_running):
         image.disown()
     _running.clear()

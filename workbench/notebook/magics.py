@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from typing import Any
@@ -12,10 +13,11 @@ from IPython.core.magic_arguments import argument, magic_arguments, parse_argstr
 
 from workbench import background, planning, runner
 from workbench.errors import Interrupted, UsageError, WorkbenchError
+from workbench.kernels import pool
 from workbench.notebook.feed import Feed
 from workbench.notebook.view import LiveView
 from workbench.result import RunResult
-from workbench.tasks import find, load_all
+from workbench.tasks import find, load_all, staging
 from workbench.tasks.folder import Interactive, TaskFolder
 
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
@@ -83,6 +85,21 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
         if bad:
             raise MagicUsageError(f"--variant {bad[0]} has no '=': write AXIS=VALUE, for example level=lazy")
         return _run(self.shell, lambda: find(name), {**given, "variant": dict(pair.split("=", 1) for pair in pairs)})
+
+
+def warm() -> None:
+    """Begin to make a kernel of the default environment ready for the first cell that needs one, if it is built."""
+    loop = background.loop()
+    loop.call_soon_threadsafe(loop.run_in_executor, None, _warm)
+
+
+def _warm() -> None:
+    with contextlib.suppress(WorkbenchError, OSError):
+        folder = Interactive("")
+        environment = staging.environment_of(folder)
+        if environment.built:
+            policy = staging.policy_of(folder.task, environment)
+            background.loop().call_soon_threadsafe(lambda: pool.of_this_loop().warm(environment, policy=policy))
 
 
 def interpolate(text: str, names: dict[str, Any]) -> str:
