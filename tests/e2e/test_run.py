@@ -112,6 +112,35 @@ def test_an_interrupt_keeps_the_trajectory(task, store_path):
     assert [(row["status"], "as far as here" in str(row)) for row in store.rows("SELECT * FROM observations")] == [("interrupted", True)]
 
 
+class Hesitant:
+    """A model that begins a reply and never ends it."""
+
+    name, sees_images = "hesitant", False
+
+    async def reply(self, messages, *, tools=(), on_text=None):
+        for piece in ("half a ", "thought"):
+            on_text(piece)
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("limit", [None, 1.0])
+def test_an_unfinished_reply_is_kept(task, store_path, limit):
+    async def story():
+        heard = []
+
+        def hear(piece):
+            heard.append(piece)
+            if limit is None and len(heard) == 2:
+                asyncio.get_running_loop().call_soon(work.cancel)
+
+        work = asyncio.ensure_future(wb.run_async(task, model=Hesitant(), store=store_path, on_text=hear, timeout=limit))
+        await asyncio.wait({work})
+
+    asyncio.run(story())
+    (call,) = wb.store(store_path).rows("SELECT text, finish_reason FROM model_calls")
+    assert call == {"text": "half a thought", "finish_reason": "interrupted" if limit is None else "timeout"}
+
+
 def test_a_timeout_of_the_callers_own_ends_the_run_and_is_raised(task, store_path):
     async def story():
         async with asyncio.timeout(None) as patience:

@@ -152,11 +152,11 @@ class World:
         left = self.left()
         self.spent.steps += 1
         prompt, self._told = list(messages[self._told :]), len(messages)
-        call = _Call(self)
+        call, heard = _Call(self), list[str]()
         try:
             async with asyncio.timeout(left) as call.patience:
                 with calling(call):
-                    reply = await ask(self.model, messages, tools=tools, on_text=self.on_text)
+                    reply = await ask(self.model, messages, tools=tools, on_text=self._also(heard))
         except TimeoutError as late:
             tried = [attempt for attempt in getattr(late.__cause__, "attempts", []) if isinstance(attempt, Attempt)]
             error = ModelError("the run's time was used up while the model was answering", attempts=tried)
@@ -165,7 +165,7 @@ class World:
                 error = ModelError(f"{self.model.name} did not answer in the run's time: {tried[-1].error}", attempts=tried)
             elif call.state == "preparing":
                 error = ModelError(f"no request to {self.model.name} could be made in {PREPARATION_SECONDS:g} s")
-            self._record(prompt, Reply(finish_reason="timeout", attempts=tried), call, error)
+            self._record(prompt, Reply(text="".join(heard), finish_reason="timeout", attempts=tried), call, error)
             if tried or call.state == "preparing":
                 raise error from None
             raise LimitReached("seconds") from None
@@ -173,6 +173,10 @@ class World:
             self._record(prompt, Reply(finish_reason="error", attempts=error.attempts), call, error)
             if isinstance(error, ContextFullError):
                 raise LimitReached("context", error.message, hint=error.hint) from None
+            raise
+        except asyncio.CancelledError:
+            if heard:
+                self._record(prompt, Reply(text="".join(heard), finish_reason="interrupted"), call, None)
             raise
         finally:
             call.over = True
@@ -185,6 +189,18 @@ class World:
         elif self.limits.cost_usd is not None:
             raise ModelError(f"no price is known for {self.model.name}, so the budget cannot be kept", hint="limit steps or tokens instead")
         return reply
+
+    def _also(self, heard: list[str]) -> Callable[[str], None] | None:
+        """Return what hears a streamed reply, if anybody does; the record needs it too, should the reply never be complete."""
+        on_text = self.on_text
+        if on_text is None:
+            return None
+
+        def hear(piece: str) -> None:
+            heard.append(piece)
+            on_text(piece)
+
+        return hear
 
     def _record(self, prompt: list[Message], reply: Reply, call: _Call, error: WorkbenchError | None) -> None:
         self.emit(

@@ -131,7 +131,8 @@ def _instruction(folder: TaskFolder) -> str:
 def _run(shell: Any, folder: Any, options: dict[str, Any]) -> RunResult:
     calls = background.Calls()
     feed = Feed(LiveView(), calls)
-    plan = _or_usage(lambda: planning.plan(folder(), **feed.listeners, **options))
+    given: dict[str, Any] = {**feed.listeners, **options}
+    plan = _or_usage(lambda: planning.plan(folder(), **given))
     try:
         return background.wait(runner.execute(plan), calls)
     except Interrupted as interrupted:
