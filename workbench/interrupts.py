@@ -48,11 +48,6 @@ def answered() -> None:
     _answered = True
 
 
-def has_answered() -> bool:
-    """Say whether the command has printed its document."""
-    return _answered
-
-
 def end_script() -> None:
     """Give a script that ends with ``Interrupted`` the exit code of Ctrl-C; Python uses another for subclasses."""
     if not isinstance(sys.excepthook, _Hook):

@@ -123,6 +123,8 @@ def plan(
     if lacking := availability.lacking(folder.task, judge=judging is not None):
         hint = "name a model that judges: --judge, or WORKBENCH_JUDGE" if folder.task.needs == ["judge"] else ""
         raise TaskError(f"task {folder.task.id} is unavailable here: it needs {'; '.join(lacking)}", hint=hint)
+    kept = store if isinstance(store, Store) else Store(store)
+    kept.check()
     interaction, declared = folder.task.interaction, folder.task.submission
     limits = RunLimits(max_steps or interaction.max_steps, timeout or interaction.max_seconds, max_tokens, budget_usd)
     return Plan(
@@ -141,7 +143,7 @@ def plan(
         sandbox,
         staging.environment_of(folder),
         limits,
-        store if isinstance(store, Store) else Store(store),
+        kept,
         judging,
         epoch,
         [on_event] if on_event else [],

@@ -16,17 +16,19 @@ def main() -> None:
 
     streams.make_lasting()
 
-    from workbench.cli.app import app
-    from workbench.cli.errors import ended, guard, report
+    from workbench import paths
+    from workbench.cli.errors import ended, guard, refused, report
 
     guard()
     as_json = "--json" in sys.argv
     try:
-        app(prog_name="workbench")
+        # every command needs a current folder, and so do many of the libraries that the next import loads
+        paths.here()
+        from workbench.cli.app import app
+
+        code = int(app(prog_name="workbench", standalone_mode=False) or 0)
     except SystemExit as left:
         code = int(left.code or 0)
     except Exception as error:
-        code = report(error, as_json=as_json)
-    else:
-        code = 0
-    sys.exit(ended(code, as_json=as_json))
+        code = refused(error, as_json=as_json) or report(error, as_json=as_json)
+    sys.exit(ended(code))

@@ -2,43 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import typer
-import typer.core
 
-from workbench import interrupts
 from workbench.cli import bench, demo, doctor, environments, kernels, run, runs, tasks
-from workbench.errors import Interrupted
-
-
-class _Commands(typer.core.TyperGroup):
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command; if it is interrupted and has no result to show, say so."""
-        try:
-            return super().invoke(ctx)
-        except Interrupted:
-            interrupts.tell()
-            raise typer.Exit(interrupts.EXIT) from None
-
+from workbench.cli.group import Commands, Group
 
 app = typer.Typer(
     name="workbench",
-    cls=_Commands,
+    cls=Commands,
     help="A research workbench for code agents that lives in Jupyter.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    # plain help says which options are flags, and is as readable in a file as in a terminal
+    rich_markup_mode=None,
 )
 app.command("run")(run.run)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
-app.add_typer(tasks.app, name="tasks")
-app.add_typer(runs.app, name="runs")
-app.add_typer(environments.app, name="environments")
-app.add_typer(kernels.app, name="kernels")
-app.add_typer(bench.app, name="bench")
+for _name, _group in {
+    "tasks": tasks,
+    "runs": runs,
+    "environments": environments,
+    "kernels": kernels,
+    "bench": bench,
+}.items():
+    app.add_typer(_group.app, name=_name, cls=Group)
 
 
 @app.callback()

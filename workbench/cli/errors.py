@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import traceback
 import warnings
@@ -13,11 +14,12 @@ from typing import Any
 
 import rich.console
 import rich.markup
+import typer
 from rich.segment import Segment
 
 from workbench import interrupts, text
 from workbench.cli import streams
-from workbench.errors import WorkbenchError, classify
+from workbench.errors import UsageError, classify, shortage
 
 
 class Console(rich.console.Console):
@@ -77,26 +79,40 @@ def _crash(kind: type[BaseException], error: BaseException, trace: TracebackType
     progress.print(block("".join(traceback.format_exception(kind, error, trace)).rstrip(), margin=0), soft_wrap=True)
 
 
+_Refused: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+"""What typer raises for arguments that it does not understand; each of its versions has it elsewhere."""
+
 USAGE, FAILED, INTERRUPTED = 2, 1, interrupts.EXIT
 
 
-def ended(code: int, *, as_json: bool) -> int:
+def ended(code: int) -> int:
     """Return the exit code of a command that ended with ``code``, after its output is written."""
-    if code == USAGE and as_json and not interrupts.has_answered():
-        # the options were not understood; typer has said which
-        print_json({"status": "error", "error": {"kind": "user", "message": "bad usage: see standard error", "hint": "workbench --help"}})
     if not (failure := streams.lost()):
         return code
     progress.print("[bold red]error:[/]", f"standard output cannot be written: {line(failure)}", soft_wrap=True)
     return code or FAILED
 
 
+def refused(error: Exception, *, as_json: bool) -> int:
+    """Say what is wrong with the arguments of a command, if that is what ``error`` is about; return 0 if it is not."""
+    if not isinstance(error, _Refused):
+        return 0
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        output.print(block(error.format_message(), margin=0), soft_wrap=True)
+        return USAGE
+    return report(UsageError(error.format_message(), hint=f"{context.command_path if context else 'workbench'} --help"), as_json=as_json)
+
+
 def report(error: Exception, *, as_json: bool = False) -> int:
     """Print ``error`` and return its exit code; for a bug, print also where it was raised."""
+    if isinstance(error, OSError) and error.filename is not None and not shortage(error):
+        # a file or folder that workbench cannot do without; the message names it
+        error = UsageError(f"{error.strerror}: {os.fsdecode(error.filename)}", hint="see who may read and write it")
     failure = classify(error)
     if as_json:
         print_json({"status": "error", "error": failure.model_dump()})
-    if not isinstance(error, WorkbenchError):
+    if failure.kind == "agent":
         _crash(type(error), error, error.__traceback__)
         return FAILED
     progress.print("[bold red]error:[/]", block(failure.message), soft_wrap=True)

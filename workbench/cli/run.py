@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from workbench.planning import Plan
 
 StoreOption = Annotated[
-    Path | None, typer.Option("--store", help="The store file; by default WORKBENCH_STORE, else workbench.duckdb in the project folder.")
+    str | None, typer.Option("--store", help="The store file; by default WORKBENCH_STORE, else workbench.duckdb in the project folder.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")]
 MaxStepsOption = Annotated[int | None, typer.Option("--max-steps", help="Most model replies.")]

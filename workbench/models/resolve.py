@@ -130,8 +130,10 @@ def _named(given: str | Model | Callable[..., Any], base_url: str | None, option
             from workbench.models.function import FunctionModel, load_function
 
             return FunctionModel(load_function(rest), given)
+        from workbench.models import names
         from workbench.models.litellm import LiteLLMModel
 
+        names.check(given)
         return LiteLLMModel(given, base_url=base_url, **(options or {}))
     if isinstance(given, Model):
         if not isinstance(given.name, str):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -13,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
-from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
+from tenacity import retry, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random
 
 from workbench import paths
 from workbench.errors import Failure, HostError, StoreError, shortage
@@ -30,6 +33,9 @@ BROKEN = ".broken"
 _FORM = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What parsing an event raises if it does not have the form of its kind."""
 _WAIT_SECONDS = 30
+_MAGIC = slice(8, 12)
+"""Where the file of a DuckDB database says that it is one."""
+_ANOTHER = "name another file with --store or WORKBENCH_STORE; it is made if it is not there"
 _opening = threading.Lock()
 """One connection of this process at a time: DuckDB refuses a second one opened in another mode."""
 
@@ -43,6 +49,10 @@ def _forked() -> None:
 os.register_at_fork(after_in_child=_forked)
 
 
+class BusyError(StoreError):
+    """Somebody else has the store open."""
+
+
 class Store:
     """Everything that was ever run, in one DuckDB file and the journals beside it.
 
@@ -54,6 +64,11 @@ class Store:
     path : str or Path, optional
         The file; by default :func:`workbench.paths.store`.
 
+    Raises
+    ------
+    StoreError
+        If no store can be there: the path is empty, a folder or a device, or its folder does not exist.
+
     Examples
     --------
     >>> import tempfile
@@ -64,11 +79,7 @@ class Store:
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
-        self.path = Path(path).expanduser().absolute() if path is not None else paths.store()
-        if not self.path.parent.is_dir():
-            raise StoreError(
-                f"cannot make the store {self.path}: its folder does not exist", hint="make the folder, or name another with --store"
-            )
+        self.path = _usable(path)
         self.journals = self.path.with_name(self.path.name + ".journals")
         self._migrated = False
 
@@ -78,6 +89,34 @@ class Store:
     def journal(self, run_id: str) -> Journal:
         """Return a new journal for ``run_id``."""
         return Journal(self.journals, run_id)
+
+    def check(self) -> None:
+        """Refuse what cannot be a store, before a run begins that would be recorded there.
+
+        Raises
+        ------
+        StoreError
+            If the file is no database, or one of a newer workbench, or nothing can be written beside it.
+        """
+        with self._told():
+            if self.path.exists() and not self._migrated:
+                with self.path.open("rb") as file:
+                    start = file.read(_MAGIC.stop)
+                if start and start[_MAGIC] != b"DUCK":
+                    raise StoreError(f"{self.path} is no DuckDB database, and cannot be a store", hint=_ANOTHER)
+                # whoever has it open does not hold up a run
+                with suppress(BusyError), self._connect(read_only=False, wait=False) as connection:
+                    self._migrate(connection)
+                    self._migrated = True
+            try:
+                self.journals.mkdir(exist_ok=True)
+                with tempfile.TemporaryFile(dir=self.journals):
+                    pass
+            except OSError as error:
+                # elsewhere this is a disk that failed while it was in use
+                if error.errno == errno.EROFS:
+                    raise StoreError(f"the store {self.path} cannot be written: {error.strerror}", hint=_ANOTHER) from error
+                raise
 
     def sql(self, query: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> pd.DataFrame:
         """Answer ``query`` over everything recorded up to now; the file is open only while it runs, and read-only.
@@ -156,6 +195,8 @@ class Store:
     def _absorb(self) -> int:
         if self._migrated and not self._pending() and self.path.exists():
             return 0
+        if not self.path.exists():
+            self.check()
         with self._connect(read_only=False) as connection:
             self._migrate(connection)
             self._migrated = True
@@ -165,10 +206,13 @@ class Store:
         return self.journals.is_dir() and any(self.journals.glob(f"*{SUFFIX}"))
 
     @contextmanager
-    def _connect(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _connect(self, *, read_only: bool, wait: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
         import duckdb
 
-        @retry(retry=retry_if_exception(_may_pass), wait=wait_random(0.01, 0.05), stop=stop_after_delay(5), reraise=True)
+        busy = BusyError(f"the store {self.path} has been busy for {_WAIT_SECONDS} s", hint="a long query may be running; try again")
+        patience = stop_after_delay(5) if wait else stop_after_attempt(1)
+
+        @retry(retry=retry_if_exception(_may_pass), wait=wait_random(0.01, 0.05), stop=patience, reraise=True)
         def connect() -> duckdb.DuckDBPyConnection:
             fresh = not self.path.exists()
             try:
@@ -180,16 +224,21 @@ class Store:
                 raise
 
         lock = FileLock(self.path.with_name(self.path.name + ".lock"))
+        opening = _opening
+        if not opening.acquire(blocking=wait):
+            raise busy
         try:
-            with _opening, lock.acquire(timeout=_WAIT_SECONDS):
+            with lock.acquire(timeout=_WAIT_SECONDS if wait else 0):
                 try:
                     connection = connect()
                 except duckdb.Error as error:
                     if shortage(error):
                         raise
-                    held = isinstance(error, duckdb.ConnectionException) or "lock" in str(error).lower()
-                    hint = "another program has it open: close it there; nothing is lost, runs go on in their journals" if held else ""
-                    raise StoreError(f"cannot open the store {self.path}: {error}", hint=hint) from None
+                    said = f"cannot open the store {self.path}: {error}"
+                    if isinstance(error, duckdb.ConnectionException) or "lock" in str(error).lower():
+                        hint = "another program has it open: close it there; nothing is lost, runs go on in their journals"
+                        raise BusyError(said, hint=hint) from None
+                    raise StoreError(said, hint=_ANOTHER) from None
                 with connection:
                     # it would be shown on standard output, in notebooks and with python -c, if a query takes 2 seconds
                     with suppress(duckdb.InvalidInputException):
@@ -197,9 +246,9 @@ class Store:
                         connection.execute("SET enable_progress_bar = false")
                     yield connection
         except Timeout:
-            raise StoreError(
-                f"the store {self.path} has been busy for {_WAIT_SECONDS} s", hint="a long query may be running; try again"
-            ) from None
+            raise busy from None
+        finally:
+            opening.release()
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -212,7 +261,7 @@ class Store:
             said = f"the store {self.path} cannot be read or written: {error}"
             if remedy := shortage(error):
                 raise HostError(said, hint=f"{remedy}; nothing is lost, the journals beside it wait") from error
-            raise StoreError(said) from error
+            raise StoreError(said, hint=_ANOTHER if isinstance(error, OSError) else "") from error
 
     def _migrate(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER, applied_at TIMESTAMP)")
@@ -381,11 +430,29 @@ def _end(connection: duckdb.DuckDBPyConnection, journal: Path, unreadable: int) 
     return bool(missing)
 
 
+def _usable(path: str | Path | None) -> Path:
+    """Return the absolute path of a store, if one is there or could be made there."""
+    if path is not None and not str(path):
+        raise StoreError("the path of the store is empty", hint=_ANOTHER)
+    try:
+        found = paths.store() if path is None else paths.given(path)
+        mode = found.stat().st_mode if found.exists() else None
+        folder = found.parent.is_dir()
+    except (OSError, ValueError) as error:
+        raise StoreError(f"no store can be at {path}: {getattr(error, 'strerror', None) or error}", hint=_ANOTHER) from None
+    if mode is not None and not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        raise StoreError(f"{found} is {what}, and cannot be a store", hint=_ANOTHER)
+    if not folder:
+        raise StoreError(f"cannot make the store {found}: its folder does not exist", hint="make the folder, or name another with --store")
+    return found
+
+
 def _may_pass(error: BaseException) -> bool:
     """Say whether opening the file is worth a retry: another process has it open, and this machine has no shortage."""
     import duckdb
 
-    return isinstance(error, duckdb.IOException) and shortage(error) is None
+    return isinstance(error, duckdb.IOException) and "not a valid DuckDB" not in str(error) and shortage(error) is None
 
 
 def _one(connection: duckdb.DuckDBPyConnection, query: str, run_id: str) -> tuple[Any, ...]:
