@@ -293,7 +293,7 @@ def test_a_folder_of_tasks_with_a_pipe_is_told(make_task: MakeTask, tmp_path: Pa
     (folder.root / "task.toml").unlink()
     os.mkfifo(folder.root / "task.toml")
     with pytest.raises(TaskError, match=r"task\.toml is neither a file nor a folder, but a named pipe"):
-        registry.load_folders()
+        registry.find("data-science/made")
 
 
 @pytest.mark.parametrize("path", ["instruction.md", "hidden/huge"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tests.tasks.conftest import MakeTask
 from workbench import paths
 from workbench.errors import TaskError
 from workbench.tasks import find, load_all
-from workbench.tasks.registry import roots
+from workbench.tasks.registry import roots, survey
 
 
 @pytest.fixture(autouse=True)
@@ -70,9 +71,11 @@ def test_two_tasks_of_one_id_are_refused_with_both_folders(make_task: MakeTask, 
     two = make_task(root=tmp_path / "y")
     monkeypatch.setenv("WORKBENCH_TASKS", f"{tmp_path / 'x'}{os.pathsep}{tmp_path / 'y'}")
     with pytest.raises(TaskError, match="two tasks are called data-science/made") as caught:
-        load_all()
+        find("data-science/made")
     assert str(one.root) in caught.value.message and str(two.root) in caught.value.message
     assert caught.value.hint == "rename one"
+    with pytest.warns(UserWarning, match="two tasks are called data-science/made"):
+        load_all()
 
 
 def test_a_folder_named_twice_is_searched_once(make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,9 +98,10 @@ def test_a_broken_task_is_named(make_task: MakeTask, tmp_path: Path, monkeypatch
     folder = make_task(root=tmp_path / "x")
     (folder.root / "task.toml").write_text("schema = 9")
     monkeypatch.setenv("WORKBENCH_TASKS", str(tmp_path / "x"))
-    with pytest.raises(TaskError, match="schema: Input should be 1") as caught:
-        load_all()
-    assert str(folder.root / "task.toml") in caught.value.message
+    make_task(name="data-science/whole", root=tmp_path / "x")
+    with pytest.warns(UserWarning, match="schema: Input should be 1") as told:
+        assert "data-science/whole" in ids()
+    assert str(folder.root / "task.toml") in str(told[0].message)
 
 
 def test_a_broken_task_is_no_hindrance_to_finding_another(make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,9 +114,39 @@ def test_a_broken_task_is_no_hindrance_to_finding_another(make_task: MakeTask, t
         find("data-science/broken")
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b'schema = 1\nid = "caf\xe9"\n', r"task\.toml cannot be read: it is not UTF-8 \(line 2: "),
+        (b"schema = 1\nid = \n", r"task\.toml is not TOML: .*line 2"),
+        (b"schema = 1\nfamily = 3\n", r"task\.toml: .*\(line 2\)"),
+    ],
+    ids=["bytes", "syntax", "value"],
+)
+def test_what_is_wrong_is_named_with_file_and_line(
+    make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, says: str
+) -> None:
+    broken = make_task(name="data-science/broken", root=tmp_path / "x")
+    (broken.root / "task.toml").write_bytes(content)
+    monkeypatch.setenv("WORKBENCH_TASKS", str(tmp_path / "x"))
+    found, left_out = survey()
+    assert [each.name for each in left_out] == ["data-science/broken"] and left_out[0].error.kind == "task"
+    assert re.search(says, left_out[0].error.message) and found
+    with pytest.raises(TaskError, match=says):
+        find("data-science/broken")
+
+
+def test_a_folder_of_tasks_that_is_not_there_is_named_and_the_others_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKBENCH_TASKS", str(tmp_path / "nowhere"))
+    found, left_out = survey()
+    assert found and [each.error.kind for each in left_out] == ["user"] and "nowhere" in left_out[0].error.message
+    with pytest.raises(TaskError, match="nowhere"):
+        find("data-science/mine")
+
+
 def test_a_suite_whose_checkout_is_gone_is_left_out_and_the_others_stay(tmp_path: Path) -> None:
     record = {"path": str(tmp_path / "gone"), "commit": None, "imported": "2026-01-01T00:00:00Z"}
     paths.suites().write_text(json.dumps({"mbpp": record}))
-    with pytest.warns(UserWarning, match="the tasks of mbpp are left out: .*gone"):
+    with pytest.warns(UserWarning, match="left out: mbpp: .*gone"):
         found = load_all()
     assert {folder.task.suite for folder in found} == {"builtin"}

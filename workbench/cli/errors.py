@@ -36,8 +36,8 @@ class Console(rich.console.Console):
 progress = Console(stderr=True, highlight=False, emoji=False)
 """Everything that is not the result goes to standard error."""
 
-output = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 160)
-"""The result; wide enough for a table if there is no terminal to give a width."""
+output = Console(highlight=False, emoji=False)
+"""The result; where there is no terminal, as wide as COLUMNS says, or 80."""
 
 
 def block(untrusted: str, *, margin: int = 2) -> str:

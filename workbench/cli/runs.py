@@ -7,13 +7,12 @@ import json
 from typing import Annotated, Any
 
 import typer
-from rich.box import SIMPLE
 from rich.padding import Padding
 from rich.syntax import Syntax
-from rich.table import Column, Table
 
 from workbench.cli import branch
 from workbench.cli.errors import block, line, output, print_json
+from workbench.cli.listing import Listing
 from workbench.cli.run import JsonOption, StoreOption
 from workbench.text import shown
 
@@ -41,33 +40,23 @@ def list_(
     if as_json:
         print_json(rows)
         return
-    table = Table(
-        Column("run", no_wrap=True),
-        Column("task", overflow="fold"),
-        "model",
-        "status",
-        "solved",
-        "score",
-        "steps",
-        "cost",
-        "seconds",
-        box=SIMPLE,
-    )
     branches = any(row["parent_run"] for row in rows)
-    if branches:
-        table.add_column("branch of", no_wrap=True)
-    for row in rows:
-        solved = {None: "-", True: "[green]yes[/]", False: "no"}[row["success"]]
-        score = "-" if row["value"] is None else f"{line(row['metric'])} {row['value']:.4g}"
-        cost = "-" if row["cost_usd"] is None else f"{row['cost_usd']:.4f}"
-        seconds = "-" if row["seconds"] is None else f"{row['seconds']:.1f}"
-        status = row["status"] + (f" ({row['limit_reached'] or row['error_kind']})" if row["limit_reached"] or row["error_kind"] else "")
-        steps = "-" if row["steps"] is None else str(row["steps"])
-        parent = [line(f"{row['parent_run']} at {row['parent_step']}") if row["parent_run"] else ""] if branches else []
-        table.add_row(
-            line(row["run_id"]), line(row["task"]), line(row["model"]), line(status), solved, score, steps, cost, seconds, *parent
-        )
-    output.print(table)
+    heads = ["run", "task", "model", "status", "solved", "score", "steps", "cost", "seconds", *(["branch of"] if branches else [])]
+    output.print(Listing(heads, [_cells(row, branches=branches) for row in rows], prose=False) if rows else "no run is in the store")
+
+
+def _cells(row: dict[str, Any], *, branches: bool) -> list[str]:
+    """Return what a list says of a run, with the unit of each number where a line may stand without its heading."""
+    why = row["limit_reached"] or row["error_kind"]
+    cells = [
+        *map(line, (row["run_id"], row["task"], row["model"], row["status"] + (f" ({why})" if why else ""))),
+        {None: "not graded", True: "[green]solved[/]", False: "not solved"}[row["success"]],
+        "" if row["value"] is None else f"{line(row['metric'])} = {row['value']:.4g}",
+        "" if row["steps"] is None else f"{row['steps']} steps",
+        "" if row["cost_usd"] is None else f"{row['cost_usd']:.4f} USD",
+        "" if row["seconds"] is None else f"{row['seconds']:.1f} s",
+    ]
+    return [*cells, *([line(f"{row['parent_run']} at {row['parent_step']}") if row["parent_run"] else ""] if branches else [])]
 
 
 @app.command()
@@ -128,12 +117,14 @@ def agreement(store: StoreOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json([dataclasses.asdict(each) for each in found])
         return
-    table = Table("judge", "prompt", "question", "score", "items", "replies", "mean", "spread", "exact", "alpha", box=SIMPLE)
+    rows = []
     for each in found:
-        numbers = [f"{each.mean:.3g}", f"{each.spread:.3g}", f"{each.exact:.0%}", "-" if each.alpha is None else f"{each.alpha:.2f}"]
+        alpha = "" if each.alpha is None else f"alpha {each.alpha:.2f}"
+        numbers = [f"{each.items} items", f"{each.replies} replies", f"mean {each.mean:.3g}", f"spread {each.spread:.3g}"]
         named = [line(each.judge), each.prompt_hash[:12], line(each.question), line(each.score)]
-        table.add_row(*named, str(each.items), str(each.replies), *numbers)
-    output.print(table if found else "nothing was judged more than once")
+        rows.append([*named, *numbers, f"{each.exact:.0%} exact", alpha])
+    heads = ["judge", "prompt", "question", "score", "items", "replies", "mean", "spread", "exact", "alpha"]
+    output.print(Listing(heads, rows, prose=False) if found else "nothing was judged more than once")
 
 
 def load(store: Any, run_id: str) -> dict[str, Any]:

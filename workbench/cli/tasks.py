@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +13,9 @@ from rich.markdown import Markdown
 from rich.table import Column, Table
 
 from workbench.cli.errors import FAILED, INTERRUPTED, block, line, output, print_json, progress
+from workbench.cli.listing import Listing
 from workbench.cli.run import JsonOption, StoreOption, parse_variant
-from workbench.errors import Interrupted, UsageError
+from workbench.errors import Interrupted, TaskError, UsageError, classify
 from workbench.text import shown
 
 if TYPE_CHECKING:
@@ -34,52 +36,79 @@ app = typer.Typer(help="The tasks that can be run.", no_args_is_help=True)
 
 @app.command("list")
 def list_(
-    family: Annotated[str | None, typer.Option(help="Only this family.")] = None,
-    suite: Annotated[str | None, typer.Option(help="Only this suite, task by task; an imported one is otherwise a line.")] = None,
+    family: Annotated[str | None, typer.Option(metavar="NAME", help="Only this family.")] = None,
+    suite: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only this suite, task by task; an imported one is otherwise a line.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the tasks."""
-    from workbench.tasks import load_all, suites
+    """List the tasks, and what should be one and cannot be read."""
     from workbench.tasks.availability import lacking
     from workbench.tasks.imported import listed
+    from workbench.tasks.registry import survey
 
-    loaded = load_all()
-    every = [folder.task for folder in loaded]
-    if suite is not None and suite not in (there := sorted({task.suite for task in every})):
-        raise UsageError(
-            f"no task belongs to suite {suite!r}", hint=f"there are: {', '.join(there)}; workbench tasks import reads a published one"
-        )
-    tasks = [task for task in every if family in (None, task.family) and suite in (None, task.suite)]
-    wanted = {task.id for task in tasks}
-    changes = {folder.task.id: folder.changes() for folder in loaded if folder.task.id in wanted}
+    loaded, broken = survey()
+    _known("family", family, {folder.task.family for folder in loaded})
+    _known("suite", suite, {folder.task.suite for folder in loaded} | {each.name for each in broken})
+    chosen = [folder for folder in loaded if family in (None, folder.task.family) and suite in (None, folder.task.suite)]
+    tasks = [folder.task for folder in chosen]
+    changes = {folder.task.id: folder.changes() for folder in chosen}
+    if suite is not None:
+        broken = [each for each in broken if suite in (each.name, each.name.partition("/")[0])]
     if as_json:
         print_json(
             [
                 {
                     **{"id": task.id, "family": task.family, "suite": task.suite, "summary": task.summary},
                     **{"variants": task.variants, "difficulty": task.difficulty, "unavailable": lacking(task)},
-                    "changed": changes[task.id],
+                    **{"changed": changes[task.id], "error": None},
                 }
                 for task in tasks
             ]
+            + [{"id": each.name, "error": classify(each.error).model_dump()} for each in broken]
         )
         return
-    imported = set() if suite is not None else set(suites.recorded())
-    table = Table(Column("task", overflow="fold"), "variants", "summary", box=SIMPLE)
+    imported = set() if suite is not None else _recorded()
+    rows = []
     for task in tasks:
         if task.suite not in imported:
             needs = f"[yellow]unavailable: {line('; '.join(missing))}[/] " if (missing := lacking(task)) else ""
             mark = f"[yellow]changed: {line('; '.join(changes[task.id]))}[/] " if changes[task.id] else ""
-            table.add_row(line(task.id), str(len(task.variants)), needs + mark + line(task.summary))
-    output.print(table)
+            variants = len(task.variants)
+            rows.append([line(task.id), "" if variants == 1 else f"{variants} variants", needs + mark + line(task.summary)])
+    rows += [
+        [line(each.name), "[red]cannot be read[/]", f"[red]{line(str(each.error))}[/]"]
+        for each in broken
+        if each.name.partition("/")[0] not in imported or "/" not in each.name
+    ]
+    output.print(Listing(["task", "variants", "summary"], rows) if rows else "no task is there")
     for name in sorted(imported):
         of = [task for task in tasks if task.suite == name]
+        malformed = sum(each.name.startswith(f"{name}/") for each in broken)
         runnable = sum(not lacking(task) for task in of)
-        said = f"{name}: {len(of)} tasks, {runnable} of them runnable here; workbench tasks list --suite {name}"
+        unread = f", and {malformed} that cannot be read" if malformed else ""
+        said = f"{name}: {len(of)} tasks, {runnable} of them runnable here{unread}; workbench tasks list --suite {name}"
         output.print(line(said), soft_wrap=True)
         if changed := [task.id for task in of if changes[task.id]]:
             reasons = "; ".join(dict.fromkeys(reason for task in changed for reason in changes[task]))
             output.print(f"  [yellow]{len(changed)} changed ({line(listed(changed))}): {line(reasons)}[/]", soft_wrap=True)
+
+
+def _recorded() -> set[str]:
+    """Return the imported suites; none where that cannot be read, which the survey has said."""
+    from workbench.tasks import suites
+
+    try:
+        return set(suites.recorded())
+    except TaskError:
+        return set()
+
+
+def _known(what: str, name: str | None, there: set[str]) -> None:
+    if name is not None and name not in there:
+        hint = f"there are: {', '.join(sorted(each for each in there if '/' not in each))}"
+        more = "; workbench tasks import reads a published one" if what == "suite" else ""
+        raise UsageError(f"no task belongs to {what} {name!r}", hint=hint + more)
 
 
 @app.command()
@@ -125,7 +154,11 @@ def show(
 @app.command("import")
 def import_(
     suite: Annotated[str, typer.Argument(help="Which published benchmark.")],
-    path: Annotated[Path, typer.Argument(help="Your own checkout of it, or the folder with its files. Nothing is written there.")],
+    path: Annotated[str, typer.Argument(help="Your own checkout of it, or the folder with its files. Nothing is written there.")],
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What to call the suite, so that several of one kind can be imported.")
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of a suite of the same name from elsewhere.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Read a published benchmark from your own checkout of it, and list its tasks from now on."""
@@ -133,24 +166,30 @@ def import_(
     from workbench.tasks import suites
     from workbench.tasks.imported import listed
 
-    report = background.wait(blocking.call(suites.import_, suite, path))
+    report = background.wait(blocking.call(functools.partial(suites.import_, suite, Path(path), name, replace=replace)))
     if as_json:
         print_json(
             {
-                **{"suite": suite, **report.record.model_dump(mode="json", exclude={"tasks"}), "differing": report.differing},
+                **{"suite": report.suite, **report.record.model_dump(mode="json", exclude={"tasks"}), "differing": report.differing},
                 **{"found": len(report.found), "variants": report.variants},
-                **{"runnable": report.runnable, "unavailable": report.unavailable},
+                **{"runnable": report.runnable, "unavailable": report.unavailable, "counts": report.counts},
+                "malformed": {task: classify(error).model_dump() for task, error in report.malformed.items()},
             }
         )
         return
     at = f" at commit {report.record.commit[:12]}" if report.record.commit else ""
-    output.print(f"{suite}: {len(report.found)} tasks found ({report.variants} with variants), {report.runnable} runnable", soft_wrap=True)
+    found = f"{len(report.found)} tasks found ({report.variants} with variants), {report.runnable} runnable"
+    output.print(f"{line(report.suite)}: {found}", soft_wrap=True)
     output.print(f"  {line(str(report.record.path))}{at}", soft_wrap=True)
     if report.differing:
         output.print(f"  [yellow]not as in the commit: {line(listed(report.differing))}[/]", soft_wrap=True)
-    for reason, ids in report.unavailable.items():
-        output.print(f"  [yellow]{len(ids)} unavailable: {line(reason)}[/]", soft_wrap=True)
-        output.print(f"    {line(', '.join(ids))}")
+    for needs, count in report.counts.items():
+        output.print(f"  [yellow]{count} unavailable: {line(needs)}[/]", soft_wrap=True)
+    if report.malformed:
+        output.print(f"  [red]{len(report.malformed)} cannot be read: {line(listed(list(report.malformed)))}[/]", soft_wrap=True)
+        output.print(f"    {line(str(next(iter(report.malformed.values()))))}", soft_wrap=True)
+    if report.counts or report.malformed:
+        output.print(f"  workbench tasks list --suite {line(report.suite)} gives the reasons", soft_wrap=True)
 
 
 @app.command()
@@ -206,6 +245,8 @@ def check(
     from workbench.tasks import find
     from workbench.tasks.registry import load_folders
 
+    kept = Store(store)
+    kept.check()
     folders = [find(task) for task in tasks] if tasks else [folder for folder in load_folders() if folder.task.suite == "builtin"]
     progress.print(f"[dim]{len(folders)} tasks, {jobs} at once[/]")
     done: list[TaskCheck] = []
@@ -217,7 +258,7 @@ def check(
 
     interrupted = False
     try:
-        done = background.wait(checks.check_all(folders, store=Store(store), sandbox=sandbox, jobs=jobs, on_check=checked))
+        done = background.wait(checks.check_all(folders, store=kept, sandbox=sandbox, jobs=jobs, on_check=checked))
     except Interrupted:
         interrupted = True
     if as_json:

@@ -27,10 +27,15 @@ def lacking(task: Task, *, judge: bool | None = None) -> list[str]:
     >>> lacking(find("refactoring/mistune-rename-escape").task)
     []
     """
+    missing = unmet(task, judge=judge)
+    return [", ".join(missing) + (f" ({task.prepare.why})" if task.prepare.why else "")] if missing else []
+
+
+def unmet(task: Task, *, judge: bool | None = None) -> list[str]:
+    """Return the needs of ``task`` that are not met here, without the reasons; as :func:`lacking` otherwise."""
     there = {
         "gpu": lambda: bool(gpus()),
         "judge": lambda: bool(os.environ.get("WORKBENCH_JUDGE")) if judge is None else judge,
         "cgroup": can_time,
     }
-    unmet = [need for need in task.needs if need not in there or not there[need]()]
-    return [", ".join(unmet) + (f" ({task.prepare.why})" if task.prepare.why else "")] if unmet else []
+    return [need for need in task.needs if need not in there or not there[need]()]

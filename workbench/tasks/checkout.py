@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import functools
 import os
+import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from workbench.errors import TaskError
+from pydantic import ValidationError
+
+from workbench.errors import TaskError, described
 from workbench.tasks.files import Files
 from workbench.tasks.fingerprints import Snapshot, sha256, snapshot
 
 _HINT = "is this a complete checkout of the benchmark?"
+_FORM = (ArithmeticError, AttributeError, LookupError, RecursionError, SyntaxError, TypeError, ValueError)
+"""What reading a task raises that does not have the form of its kind."""
 _OURS = Path(__file__).with_name("importers")
 _GIT_SECONDS = 60
 _SUBMODULE = "160000"
@@ -33,6 +39,8 @@ class Checkout:
     ----------
     texts : set of str
         The files whose text was read, by path from the top.
+    malformed : dict of str to TaskError
+        Why tasks could not be read, by id.
     """
 
     most_bytes = 64 * 2**30
@@ -41,6 +49,7 @@ class Checkout:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.texts: set[str] = set()
+        self.malformed: dict[str, TaskError] = {}
         self._looked_at: dict[Path, Snapshot] = {}
 
     @functools.cached_property
@@ -53,6 +62,23 @@ class Checkout:
     def others(self) -> tuple[Files, ...]:
         """Other folders whose files tasks use: the importers' own programs."""
         return (Files(_OURS),)
+
+    @contextlib.contextmanager
+    def reading(self, task: str) -> Iterator[None]:
+        """Note that the task with this id is malformed if reading it fails, so that the others can be read."""
+        try:
+            yield
+        except TaskError as error:
+            self.malformed[task] = error
+        except _FORM as error:
+            said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else described(error)
+            self.malformed[task] = TaskError(f"{task} of {self.root} is malformed: {said}", hint=_HINT)
+
+    @functools.cached_property
+    def origin(self) -> str | None:
+        """Where the clone was made from, without a user's name and password; None if that is not known."""
+        url = self._git("config", "--get", "remote.origin.url").decode(errors="replace").strip()
+        return re.sub(r"^(?:\w+://)?(?:[^/@]*@)?|\.git$|/$", "", url) or None
 
     @functools.cached_property
     def commit(self) -> str | None:

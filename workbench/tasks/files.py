@@ -395,7 +395,7 @@ def _telling(shown: str, said: str, hint: str = "") -> Iterator[None]:
             raise HostError(f"{shown} cannot be read: {error.strerror}", hint=remedy) from error
         why = f"cannot be read: {error.strerror}"
     except UnicodeDecodeError as error:
-        why = f"cannot be read: it is not UTF-8 ({error.reason} at byte {error.start})"
+        why = f"cannot be read: it is not UTF-8 (line {error.object.count(10, 0, error.start) + 1}: {error.reason})"
     else:
         return
     raise TaskError(f"{shown} {why}{f'; {said}' if said else ''}", hint=hint) from None

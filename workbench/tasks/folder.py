@@ -72,11 +72,10 @@ class TaskFolder:
             If the file is missing or malformed; the message names file, field and reason.
         """
         path = root / FILE
-        content = Files(root).read(FILE, hint="a task is a folder with a task.toml", most=_MOST_TOML)
+        text = Files(root).text(FILE, hint="a task is a folder with a task.toml", most=_MOST_TOML)
         try:
-            text = content.decode("utf-8")
             data: dict[str, Any] = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
             raise TaskError(f"{path} is not TOML: {error}", hint="docs/tasks.md shows the format") from None
         try:
             return cls(root, Task.model_validate(data))

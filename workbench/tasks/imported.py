@@ -165,6 +165,20 @@ class Imported(TaskFolder):
         files, name = self.checkout.located(source)
         files.copy(name, target, subject=f"task {self.task.id} needs {source}, which")
 
+    def reference(self) -> tuple[list[str], str | None]:
+        """Return the reference solution.
+
+        Raises
+        ------
+        TaskError
+            If the benchmark has none.
+        """
+        try:
+            return super().reference()
+        except TaskError as error:
+            # what a task of the user's own lacks can be written, but not into somebody else's benchmark
+            raise TaskError(error.message, hint="the benchmark has none for it, so no oracle can play it; choose another model") from None
+
     def solution(self) -> list[str]:
         """Return the reference solution as code cells."""
         return list(self._cells)

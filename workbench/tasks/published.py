@@ -32,6 +32,10 @@ FROM tasks GROUP BY ALL ORDER BY changed, solved DESC, model, agent, variant
 """
 
 
+_FORM_OF_MANY, _MEASURED = "harbor", "terminal-bench"
+"""A form in which many benchmarks are published, and the one that the figures are about."""
+
+
 class Published(Table):
     """A figure that somebody published."""
 
@@ -86,7 +90,7 @@ class Own:
 
 
 def published(suite: str) -> list[Published]:
-    """Return the published figures of a suite; none where nobody has collected any.
+    """Return the published figures of a suite; none where nobody has collected any, or they are about other tasks.
 
     Raises
     ------
@@ -100,8 +104,11 @@ def published(suite: str) -> list[Published]:
     >>> any(figure.source.startswith("arXiv 2503.07832") for figure in published("refactorbench"))
     True
     """
-    suites.importer(suite)
-    path = _FIGURES / f"{suite}.toml"
+    kind = suites.kind(suite)
+    record = suites.recorded().get(suite)
+    if kind == _FORM_OF_MANY and record is not None and _MEASURED not in (record.origin or (_MEASURED if suite == kind else "")):
+        return []
+    path = _FIGURES / f"{kind}.toml"
     try:
         return [Published.model_validate(each) for each in tomllib.loads(path.read_text(encoding="utf-8"))["published"]]
     except FileNotFoundError:

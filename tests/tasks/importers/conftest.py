@@ -8,6 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from workbench import runner
 from workbench.kernels.view import INSIDE
 from workbench.models.base import Model
 from workbench.tasks import importers
+from workbench.tasks.checkout import Checkout
 
 Solved = Callable[[Iterable[tuple[str, str | Model]]], Awaitable[list[bool | None]]]
 
@@ -35,6 +37,15 @@ def loaded(path: Path) -> ModuleType:
 def grader_of(name: str) -> ModuleType:
     """Return the grader of a suite, or another program beside it."""
     return loaded(Path(importers.__file__).parent / "graders" / f"{name}.py")
+
+
+def complain(importer: Any, root: Path) -> None:
+    """Raise why a checkout, or the first malformed task of it, cannot be read; the other tasks are found all the same."""
+    checkout = Checkout(root)
+    found = importer.tasks(checkout)
+    for error in checkout.malformed.values():
+        assert all(each.task.id not in checkout.malformed for each in found)
+        raise error
 
 
 @pytest.fixture

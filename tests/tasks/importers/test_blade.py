@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.tasks.importers import blade_judge, blade_upstream
-from tests.tasks.importers.conftest import grader_of, loaded
+from tests.tasks.importers.conftest import complain, grader_of, loaded
 from tests.tasks.test_judging import answering
 from workbench import runner
 from workbench.errors import TaskError
@@ -131,7 +131,7 @@ def test_the_reference_is_what_annotators_did(checkout: Path) -> None:
 def test_upstreams_code_must_be_there(checkout: Path) -> None:
     (checkout / "blade_bench/parse_code.py").unlink()
     with pytest.raises(TaskError, match=r"parse_code\.py does not exist"):
-        blade.tasks(Checkout(checkout))
+        complain(blade, checkout)
 
 
 UNITS = """Here they are:
@@ -300,7 +300,7 @@ def test_a_malformed_checkout_is_said(checkout: Path, file: str, text: str | Non
     path = checkout / "blade_bench/datasets/bees" / file
     path.unlink() if text is None else path.write_text(text)
     with pytest.raises(TaskError, match=said) as caught:
-        blade.tasks(Checkout(checkout))
+        complain(blade, checkout)
     assert caught.value.hint
 
 

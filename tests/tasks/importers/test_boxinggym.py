@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.tasks.importers.conftest import Solved, grader_of
+from tests.tasks.importers.conftest import Solved, complain, grader_of
 from workbench import runner
 from workbench.errors import TaskError
 from workbench.messages import Message
 from workbench.models.scripted import Scripted
 from workbench.tasks import find, suites
 from workbench.tasks.folder import tree_hash
+from workbench.tasks.importers import boxinggym
 
 REAL = "WORKBENCH_TEST_BOXINGGYM"
 pytestmark = pytest.mark.walls
@@ -286,7 +287,7 @@ def test_what_is_no_checkout_says_so(checkout: Path, tmp_path: Path) -> None:
     for text in ("env_name: [", "env_name: coin", config("coin", "direct", 10).replace("10", "many")):
         broken.write_text(text)
         with pytest.raises(TaskError, match="is no configuration of BoxingGym"):
-            suites.import_("boxinggym", checkout)
+            complain(boxinggym, checkout)
     broken.unlink()
     (checkout / "conf" / "exp" / "oed.yaml").write_text("num_experiments: []")
     with pytest.raises(TaskError, match="must be whole numbers"):

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.tasks.importers.conftest import Solved, grader_of
+from tests.tasks.importers.conftest import Solved, complain, grader_of
 from workbench import runner
 from workbench.errors import TaskError
 from workbench.messages import Message
 from workbench.models.scripted import Scripted
 from workbench.tasks import availability, find, suites
 from workbench.tasks.folder import tree_hash
+from workbench.tasks.importers import codearc
 
 REAL = "WORKBENCH_TEST_CODEARC"
 
@@ -170,13 +171,13 @@ def test_what_is_no_checkout_says_so(checkout: Path, tmp_path: Path) -> None:
     function = checkout / "dataset" / "annotated" / "1.py"
     function.write_text("x = 1")
     with pytest.raises(TaskError, match=r"1\.py defines no function"):
-        suites.import_("codearc", checkout)
+        complain(codearc, checkout)
     function.write_text("def f(:\n")
     with pytest.raises(TaskError, match=r"1\.py is no Python"):
-        suites.import_("codearc", checkout)
+        complain(codearc, checkout)
     function.unlink()
     with pytest.raises(TaskError, match=r"1\.py does not exist"):
-        suites.import_("codearc", checkout)
+        complain(codearc, checkout)
     (checkout / "prompt_invocations/anonymous/num_invocations=10/llm/invocations.json").write_text('{"0": {"0": {}}}')
     function.write_text("def f():\n    pass\n")
     with pytest.raises(TaskError, match=r"0\.0\.input: Field required"):

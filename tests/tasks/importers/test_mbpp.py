@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.tasks.importers.conftest import complain
 from workbench import runner
 from workbench.errors import TaskError
 from workbench.models.scripted import Scripted
@@ -94,7 +95,7 @@ def test_the_prompt_has_upstreams_tests_and_not_the_solution(checkout: Path) -> 
 def test_a_malformed_file_is_said(checkout: Path, text: str, said: str) -> None:
     (checkout / "mbpp.jsonl").write_text(text)
     with pytest.raises(TaskError, match=said) as caught:
-        mbpp.tasks(Checkout(checkout))
+        complain(mbpp, checkout)
     assert caught.value.hint
 
 

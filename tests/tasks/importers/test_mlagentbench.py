@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import workbench as wb
+from tests.tasks.importers.conftest import complain
 from workbench.errors import TaskError
 from workbench.models.scripted import Scripted
 from workbench.result import RunResult
@@ -112,7 +113,7 @@ def test_a_checkout_that_is_not_whole_is_refused(upstream: Path, missing: str) -
     path = upstream / "MLAgentBench" / "benchmarks" / missing
     path.rename(upstream / "elsewhere")
     with pytest.raises(TaskError, match=Path(missing).name) as caught:
-        mlagentbench.tasks(Checkout(upstream))
+        complain(mlagentbench, upstream)
     assert "complete checkout" in str(caught.value.hint)
 
 

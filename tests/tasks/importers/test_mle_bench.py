@@ -9,6 +9,7 @@ import platformdirs
 import pytest
 
 import workbench as wb
+from tests.tasks.importers.conftest import complain
 from workbench.errors import TaskError
 from workbench.models.scripted import Scripted
 from workbench.tasks import suites
@@ -170,7 +171,7 @@ def test_lower_is_better_where_the_leaderboard_says_so(upstream: Path, tmp_path:
 def test_a_malformed_competition_is_refused(upstream: Path, config: str) -> None:
     (upstream / "mlebench/competitions/odd-or-even/config.yaml").write_text(config)
     with pytest.raises(TaskError, match=r"odd-or-even/config\.yaml does not describe a competition"):
-        mle_bench.tasks(Checkout(upstream))
+        complain(mle_bench, upstream)
 
 
 def test_another_folder_is_refused(tmp_path: Path) -> None:

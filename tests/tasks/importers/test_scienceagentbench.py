@@ -16,7 +16,7 @@ import duckdb
 import pytest
 
 import workbench as wb
-from tests.tasks.importers.conftest import grader_of, loaded
+from tests.tasks.importers.conftest import complain, grader_of, loaded
 from tests.tasks.test_judging import answering
 from workbench.errors import TaskError
 from workbench.messages import Message
@@ -197,13 +197,13 @@ def test_an_agent_sees_no_gold_result(upstream: Path) -> None:
 def test_a_malformed_sheet_is_refused(upstream: Path, more: dict[str, str], message: str) -> None:
     write_sheet(upstream / "benchmark" / "ScienceAgentBench.csv", [ROWS[0], ROWS[1] | more])
     with pytest.raises(TaskError, match=message):
-        scienceagentbench.tasks(Checkout(upstream))
+        complain(scienceagentbench, upstream)
 
 
 def test_an_evaluation_that_is_no_python_is_refused(upstream: Path) -> None:
     (upstream / "benchmark" / "eval_programs" / "total_eval.py").write_text("def eval(:")
     with pytest.raises(TaskError, match=r"total_eval\.py is not Python"):
-        scienceagentbench.tasks(Checkout(upstream))
+        complain(scienceagentbench, upstream)
 
 
 def test_another_folder_is_refused(tmp_path: Path) -> None:

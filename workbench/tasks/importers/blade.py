@@ -73,14 +73,13 @@ def tasks(checkout: Checkout) -> list[Imported]:
     """
     found, top = [], checkout.find("blade_bench", "datasets")
     for folder in sorted(path for path in top.iterdir() if path.is_dir()):
-        items, annotated = (folder / "mcq_dataset.json").exists(), (folder / "annotations.csv").exists()
-        if items or annotated:
-            info = _read(checkout, folder / "info.json", _Info)
-        if items:
-            found += _items(checkout, folder, info)
-        if annotated:
-            found.append(_analysis(checkout, folder, info))
-    if not found:
+        if (folder / "mcq_dataset.json").exists():
+            with checkout.reading(f"blade/{_name(folder)}"):
+                found += _items(checkout, folder, _read(checkout, folder / "info.json", _Info))
+        if (folder / "annotations.csv").exists():
+            with checkout.reading(f"blade/{_name(folder)}-analysis"):
+                found.append(_analysis(checkout, folder, _read(checkout, folder / "info.json", _Info)))
+    if not found and not checkout.malformed:
         raise TaskError(f"{top} holds no annotated data set", hint="is this a complete checkout of the benchmark?")
     return found
 

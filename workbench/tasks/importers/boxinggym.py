@@ -43,7 +43,11 @@ def tasks(checkout: Checkout) -> list[Imported]:
         packages=_PACKAGES,
         asked=json.dumps([config.world for config in found if not config.needs]),
     )
-    return [_task(checkout, config, said.get(config.name, {})) for config in found]
+    tasks = []
+    for config in found:
+        with checkout.reading(f"boxinggym/{config.name}"):
+            tasks.append(_task(checkout, config, said.get(config.name, {})))
+    return tasks
 
 
 def _task(checkout: Checkout, config: Config, said: dict[str, Any]) -> Imported:

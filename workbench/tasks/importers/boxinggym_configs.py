@@ -63,8 +63,11 @@ def read(checkout: Checkout) -> list[Config]:
     """
     folder, known = checkout.find("conf", "envs"), _Known(checkout)
     budgets = {exp: max(_yaml(checkout, Path("conf", "exp", f"{exp}.yaml"), _budget)) for exp in ("oed", "discovery")}
-    found = [_config(checkout, path, known, budgets) for path in sorted(folder.glob("*.yaml"))]
-    if not found:
+    found = []
+    for path in sorted(folder.glob("*.yaml")):
+        with checkout.reading(f"boxinggym/{path.stem}"):
+            found.append(_config(checkout, path, known, budgets))
+    if not found and not checkout.malformed:
         raise TaskError(f"{folder} holds no configuration", hint=_HINT)
     return found
 

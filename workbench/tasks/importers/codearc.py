@@ -60,11 +60,12 @@ def tasks(checkout: Checkout) -> list[Imported]:
     TaskError
         If the checkout is not one of CodeARC.
     """
-    return [
-        _task(checkout, dataset, number, list(examples.values()))
-        for dataset in _DATASETS
-        for number, examples in sorted(_published(checkout, dataset).items())
-    ]
+    found = []
+    for dataset in _DATASETS:
+        for number, examples in sorted(_published(checkout, dataset).items()):
+            with checkout.reading(f"codearc/{dataset}-{number}"):
+                found.append(_task(checkout, dataset, number, list(examples.values())))
+    return found
 
 
 def _published(checkout: Checkout, dataset: _Dataset) -> dict[int, dict[int, _Example]]:

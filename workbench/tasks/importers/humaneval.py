@@ -33,7 +33,7 @@ def tasks(checkout: Checkout) -> list[Imported]:
     TaskError
         If it is not there, or not HumanEval's.
     """
-    return [_task(checkout, row) for row in problems.rows(checkout, problems.files(checkout, _FILES)[0], _Row)]
+    return [_task(checkout, row) for row in problems.rows(checkout, "humaneval", problems.files(checkout, _FILES)[0], _Row)]
 
 
 def _task(checkout: Checkout, row: _Row) -> Imported:

@@ -32,7 +32,11 @@ def tasks(checkout: Checkout) -> list[Imported]:
         raise TaskError(f"{checkout.root} has no {_PLACES[0]}", hint="give a checkout of github.com/xingyaoww/code-act")
     # the walls show a folder, and the package is imported from the one above it
     found = listed(checkout, package, _HERE / "listings" / "m3tooleval.py", inside="tasks")
-    return [_task(checkout, package, each) for each in found]
+    tasks = []
+    for number, each in enumerate(found):
+        with checkout.reading(f"m3tooleval/{number}"):
+            tasks.append(_task(checkout, package, each))
+    return tasks
 
 
 def _task(checkout: Checkout, package: Path, said: dict[str, Any]) -> Imported:

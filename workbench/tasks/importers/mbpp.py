@@ -35,7 +35,7 @@ def tasks(checkout: Checkout) -> list[Imported]:
     TaskError
         If neither is there, or one is not MBPP's.
     """
-    found = [_task(checkout, row) for path in problems.files(checkout, _FILES) for row in problems.rows(checkout, path, _Row)]
+    found = [_task(checkout, row) for path in problems.files(checkout, _FILES) for row in problems.rows(checkout, "mbpp", path, _Row)]
     if len({each.task.id for each in found}) != len(found):
         raise TaskError(f"{checkout.root}: a problem is there twice", hint="keep one copy of each of upstream's two files")
     return found

@@ -65,7 +65,12 @@ def tasks(checkout: Checkout) -> list[Imported]:
     TaskError
         If the checkout is not one of MLAgentBench.
     """
-    return [_vectorization(checkout) if name == "vectorization" else _listed(checkout, name) for name in _TASKS]
+    checkout.find("MLAgentBench", "benchmarks")
+    found = []
+    for name in _TASKS:
+        with checkout.reading(f"mlagentbench/{name}"):
+            found.append(_vectorization(checkout) if name == "vectorization" else _listed(checkout, name))
+    return found
 
 
 def _listed(checkout: Checkout, name: str) -> Imported:

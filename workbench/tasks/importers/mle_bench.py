@@ -107,7 +107,11 @@ def tasks(checkout: Checkout) -> list[Imported]:
     configs = sorted(data.find("mlebench", "competitions").glob("*/config.yaml"))
     if not configs:
         raise TaskError(f"{checkout.root / 'mlebench' / 'competitions'} holds no competition", hint=_HINT)
-    return [_task(data, path.parent, next((name for name, ids in splits.items() if path.parent.name in ids), None)) for path in configs]
+    found: list[Imported] = []
+    for path in configs:
+        with checkout.reading(f"mle-bench/{path.parent.name.lower()}"):
+            found.append(_task(data, path.parent, next((name for name, ids in splits.items() if path.parent.name in ids), None)))
+    return found
 
 
 def _task(data: Data, folder: Path, split: str | None) -> Competition:

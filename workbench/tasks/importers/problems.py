@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -17,6 +17,7 @@ from workbench.tasks.files import MOST_OF_FILE
 from workbench.tasks.imported import Imported, Piece, all_or_nothing, described
 
 _GRADER = Path(__file__).with_name("graders") / "functions.py"
+_FORMS = "it must be JSON lines, or a JSON list"
 _Row = TypeVar("_Row", bound=BaseModel)
 
 
@@ -48,8 +49,8 @@ def files(checkout: Checkout, names: Sequence[str]) -> list[Path]:
     return found
 
 
-def rows(checkout: Checkout, path: Path, kind: type[_Row]) -> list[_Row]:
-    """Return the problems of a file: JSON lines, also compressed with gzip, or one JSON list.
+def rows(checkout: Checkout, suite: str, path: Path, kind: type[_Row]) -> list[_Row]:
+    """Return the problems of a file: JSON lines, also compressed with gzip, or one JSON list; malformed ones are noted.
 
     Raises
     ------
@@ -59,18 +60,36 @@ def rows(checkout: Checkout, path: Path, kind: type[_Row]) -> list[_Row]:
     data = checkout.data(path)
     try:
         text = (_unpacked(data) if data.startswith(b"\x1f\x8b") else data).decode("utf-8")
-        parts = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.splitlines() if line.strip()]
-        found = [kind.model_validate(part) for part in parts]
+    except (OSError, EOFError, ValueError) as error:
+        raise TaskError(f"{path} cannot be read: {error}", hint=_FORMS) from None
+    if text.lstrip().startswith("["):
+        parts = {f"problem {number}": part for number, part in enumerate(_parsed(str(path), text), 1)}
+    else:
+        parts = {f"line {number}": line for number, line in enumerate(text.splitlines(), 1) if line.strip()}
+    if not parts:
+        raise TaskError(f"{path} holds no problems")
+    found = []
+    for where, part in parts.items():
+        with checkout.reading(f"{suite}/{path.name}, {where}"):
+            found.append(_row(f"{path}, {where}", part, kind))
+    return found
+
+
+def _row(where: str, part: Any, kind: type[_Row]) -> _Row:
+    try:
+        return kind.model_validate(_parsed(where, part) if isinstance(part, str) else part)
     except ValidationError as error:
         first = error.errors()[0]
         raise TaskError(
-            f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}", hint="is it the file that the benchmark's authors publish?"
+            f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}", hint="is it the file that the benchmark's authors publish?"
         ) from None
-    except (OSError, EOFError, ValueError) as error:
-        raise TaskError(f"{path} cannot be read: {error}", hint="it must be JSON lines, or a JSON list") from None
-    if not found:
-        raise TaskError(f"{path} holds no problems")
-    return found
+
+
+def _parsed(where: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise TaskError(f"{where} cannot be read: {error}", hint=_FORMS) from None
 
 
 def _unpacked(data: bytes) -> bytes:

@@ -38,7 +38,20 @@ def tasks(checkout: Checkout) -> list[Imported]:
         If the checkout is not one of RefactorBench.
     """
     problems = {level: _mapping(checkout, level) for level in _LEVELS}
-    return [_task(checkout, test, {level: problems[level].get(test) for level in _LEVELS}) for test in problems["base"]]
+    found = []
+    for test in problems["base"]:
+        name = _name(test)
+        with checkout.reading(name):
+            found.append(_task(checkout, name, test, {level: problems[level].get(test) for level in _LEVELS}))
+    return found
+
+
+def _name(test: PurePosixPath) -> str:
+    return f"refactorbench/{_project(test)}-{test.name.removesuffix('.py').removesuffix('-test').lower()}"
+
+
+def _project(test: PurePosixPath) -> str:
+    return test.parts[1].removesuffix("_refactor")
 
 
 def _mapping(checkout: Checkout, level: str) -> dict[PurePosixPath, PurePosixPath]:
@@ -62,17 +75,15 @@ def _within(path: str) -> PurePosixPath:
     return PurePosixPath(*parts[1:])
 
 
-def _task(checkout: Checkout, test: PurePosixPath, problems: dict[str, PurePosixPath | None]) -> Imported:
-    repository = test.parts[1]
-    project = repository.removesuffix("_refactor")
+def _task(checkout: Checkout, name: str, test: PurePosixPath, problems: dict[str, PurePosixPath | None]) -> Imported:
     base = problems["base"]
     assert base is not None
     levels = [level for level in _LEVELS if problems[level] is not None]
-    tree = checkout.find("repositories", repository)
+    tree = checkout.find("repositories", test.parts[1])
     task = described(
-        f"refactorbench/{project}-{test.name.removesuffix('.py').removesuffix('-test').lower()}",
+        name,
         family="refactoring",
-        licence=_LICENCES.get(project, "NOASSERTION"),
+        licence=_LICENCES.get(_project(test), "NOASSERTION"),
         source=SOURCE,
         summary=checkout.text(str(base)),
         prompt={"axes": {"level": levels}, "default": {"level": "base"}},

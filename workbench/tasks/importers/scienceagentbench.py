@@ -52,7 +52,11 @@ def tasks(checkout: Checkout) -> list[Imported]:
     found = rows(checkout, home)
     if found is None:
         return [_unknown(checkout, number) for number in range(1, COUNT + 1)]
-    return [_task(checkout, home, row) for row in found]
+    tasks = []
+    for row in found:
+        with checkout.reading(f"scienceagentbench/{row.id}"):
+            tasks.append(_task(checkout, home, row))
+    return tasks
 
 
 def _unknown(checkout: Checkout, number: int) -> Imported:

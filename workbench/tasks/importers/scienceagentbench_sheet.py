@@ -45,18 +45,22 @@ class Row:
 def rows(checkout: Checkout, home: Path) -> list[Row] | None:
     """Return the tasks of the sheet in a checkout or its folder ``home``; if there are two, of the verified edition.
 
-    None if there is no sheet.
+    None if there is no sheet. Malformed rows are noted in the checkout.
 
     Raises
     ------
     TaskError
-        If a row is malformed.
+        If the sheet cannot be read.
     """
     for path in sorted(_candidates((checkout.root, home)), key=lambda path: ("verified" not in path.name.lower(), path)):
         data = checkout.data(path)
         found = list(_csv(path, data) if path.suffix == ".csv" else _parquet(path, data))
         if found and found[0].keys() >= _COLUMNS:
-            return [_row(path, number, each) for number, each in enumerate(found, start=1)]
+            rows = []
+            for number, each in enumerate(found, start=1):
+                with checkout.reading(f"scienceagentbench/{str(each['instance_id'] or '').strip() or number}"):
+                    rows.append(_row(path, number, each))
+            return rows
     return None
 
 

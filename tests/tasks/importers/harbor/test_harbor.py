@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 import workbench as wb
 from tests.tasks.importers.conftest import Solved
-from workbench.errors import TaskError
+from workbench.errors import TaskError, UsageError
 from workbench.kernels.environments import PYTHON
 from workbench.models.scripted import Scripted
 from workbench.result import RunResult
-from workbench.tasks import availability, suites
+from workbench.tasks import availability, find, published, suites
 from workbench.tasks.checkout import Checkout
 from workbench.tasks.folder import tree_hash
 from workbench.tasks.importers import harbor
@@ -300,14 +302,75 @@ def test_functions_are_compared_in_upstreams_python_only(upstream: Path) -> None
 )
 def test_a_malformed_task_is_an_error_that_names_it(upstream: Path, file: str, text: str, why: str) -> None:
     (upstream / file).write_text(text)
-    with pytest.raises(TaskError, match=why):
-        harbor.tasks(Checkout(upstream))
+    report = suites.import_("harbor", upstream)
+    ((name, error),) = report.malformed.items()
+    assert len(report.found) == 5 and name == f"harbor/{file.rpartition('/')[0]}" and why in error.message
+    with pytest.raises(TaskError, match=re.escape(why)):
+        find(name)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("sort-names/task.toml", '[environment]\ngpus = "many"\n'),
+        ("sort-names/task.toml", "[environment]\nenv = 3\n[verifier]\ntimeout_sec = nan\n"),
+        ("sort-names/instruction.md", b"\xff\xfe"),
+        ("sort-names/task.toml", "x = " + "[" * 100_000),
+        ("old/adds/task.yaml", "a: &a [*a]\ninstruction: {a: 1}"),
+    ],
+    ids=["value", "numbers", "bytes", "depth", "anchors"],
+)
+def test_whatever_one_folder_holds_the_others_are_imported(upstream: Path, file: str, text: str | bytes) -> None:
+    (upstream / file).write_bytes(text if isinstance(text, bytes) else text.encode())
+    report = suites.import_("harbor", upstream)
+    assert len(report.found) >= 5
+    assert all(error.kind == "task" and file.rpartition("/")[0] in error.message for error in report.malformed.values())
+
+
+def test_imports_of_one_kind_live_side_by_side_each_with_its_own_source(upstream: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    task(mine / "sort-names", task_dot_toml=TOML.replace("[metadata]", '[metadata]\nauthor_name = "Jo Doe"\nlicense = "MIT"'))
+    subprocess.run(["git", "init", "-q", str(mine)], check=True)
+    subprocess.run(["git", "-C", str(mine), "remote", "add", "origin", "https://me:secret@example.org/mine.git"], check=True)
+    suites.import_("harbor", upstream)
+    with pytest.raises(UsageError, match=r"imported from .*checkout already") as caught:
+        suites.import_("harbor", mine)
+    assert "--name" in caught.value.hint
+    report = suites.import_("harbor", mine, "mine")
+    assert [each.task.id for each in report.found] == ["mine/sort-names"]
+    theirs, ours = find("harbor/sort-names"), find("mine/sort-names")
+    assert (theirs.task.suite, ours.task.suite) == ("harbor", "mine")
+    assert (ours.task.source, ours.task.licence) == ("example.org/mine; by Jo Doe", "MIT")
+    assert theirs.task.source == "the folder checkout"
+    assert published.published("mine") == []
+    suites.import_("harbor", mine, replace=True)
+    with pytest.raises(TaskError, match="no task is called"):
+        find("harbor/doubles")
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "UPPER", "builtin", "mbpp", "refactoring", "../up"])
+def test_a_name_that_is_taken_or_none_is_refused(upstream: Path, name: str) -> None:
+    with pytest.raises(UsageError):
+        suites.import_("harbor", upstream, name)
+    assert suites.recorded() == {}
+
+
+def test_counts_are_by_kind(upstream: Path) -> None:
+    assert suites.import_("harbor", upstream).counts == {"image": 1, "network": 1, "gpu": 1}
+
+
+def test_nobody_is_told_to_write_into_a_checkout(upstream: Path) -> None:
+    (upstream / "sort-names" / "solution" / "solve.sh").unlink()
+    suites.import_("harbor", upstream)
+    with pytest.raises(TaskError) as caught:
+        find("harbor/sort-names").reference()
+    assert str(upstream) not in caught.value.hint + caught.value.message
 
 
 def test_what_is_not_there_is_an_error(upstream: Path, tmp_path: Path) -> None:
     (upstream / "sort-names" / "instruction.md").unlink()
     with pytest.raises(TaskError, match=r"instruction\.md does not exist"):
-        harbor.tasks(Checkout(upstream))
+        suites.import_("harbor", upstream / "sort-names")
     (tmp_path / "empty").mkdir()
     with pytest.raises(TaskError, match="holds no task of Harbor or Terminal-Bench"):
         harbor.tasks(Checkout(tmp_path / "empty"))

@@ -22,8 +22,10 @@ from workbench.tasks.importers.harbor.formats import Upstream
 
 TITLE = "Harbor or Terminal-Bench tasks"
 SOURCE = "Merrill et al. (2026), arXiv 2601.11868; github.com/laude-institute/harbor, github.com/laude-institute/terminal-bench-2"
+"""Of Terminal-Bench 2, the benchmark that the paper is about; other tasks of this form come from elsewhere."""
 
 _GRADERS = Path(__file__).parents[1] / "graders"
+_KNOWN = re.compile(r"/terminal-bench-2$")
 _SCRATCH = re.compile(r"(?<![\w.])/tmp\b")
 _DIFFICULTIES = ("easy", "medium", "hard")
 
@@ -34,14 +36,15 @@ def tasks(checkout: Checkout) -> list[Imported]:
     Raises
     ------
     TaskError
-        If there is none, or one is malformed.
+        If there is none, or two would be called alike.
     """
     found: dict[str, Imported] = {}
     for folder in formats.folders(checkout.root):
-        task = _task(checkout, formats.read(checkout, folder))
-        if task.task.id in found:
-            raise TaskError(f"{checkout.root} holds two tasks that would be called {task.task.id}", hint="import the folders one by one")
-        found[task.task.id] = task
+        name = _id(checkout, folder)
+        if name in found or name in checkout.malformed:
+            raise TaskError(f"{checkout.root} holds two tasks that would be called {name}", hint="import the folders one by one")
+        with checkout.reading(name):
+            found[name] = _task(checkout, name, formats.read(checkout, folder))
     return list(found.values())
 
 
@@ -50,7 +53,14 @@ def _id(checkout: Checkout, folder: Path) -> str:
     return "/".join(["harbor", *(re.sub(r"[^a-z0-9._-]", "-", part.lower()).lstrip("._-") or "task" for part in parts)])
 
 
-def _task(checkout: Checkout, upstream: Upstream) -> Imported:
+def _source(checkout: Checkout, upstream: Upstream) -> str:
+    """Return where a task comes from: the paper where it is known, else the repository, or the folder; and who wrote it."""
+    origin = checkout.origin
+    home = SOURCE if origin and _KNOWN.search(origin) else origin or f"the folder {checkout.root.name}"
+    return f"{home}; by {', '.join(upstream.authors)}" if upstream.authors else home
+
+
+def _task(checkout: Checkout, name: str, upstream: Upstream) -> Imported:
     image = images.read(checkout, upstream)
     solution = reference.read(checkout, upstream, image.home)
     tests = verifier.read(checkout, upstream, image, solution.packages)
@@ -64,10 +74,10 @@ def _task(checkout: Checkout, upstream: Upstream) -> Imported:
     why = [f"it asks for {each}" for each in upstream.asks] + [f"its Dockerfile: {each}" for each in image.lacking[:1]]
     why += [*tests.lacking[:1], *solution.network[:1]]
     task = described(
-        _id(checkout, upstream.folder),
+        name,
         family="data-science",
-        licence="NOASSERTION",
-        source=SOURCE,
+        licence=upstream.licence,
+        source=_source(checkout, upstream),
         summary=upstream.instruction,
         difficulty=upstream.difficulty if upstream.difficulty in _DIFFICULTIES else None,
         interaction={"max_steps": 100, "max_seconds": upstream.agent_seconds},

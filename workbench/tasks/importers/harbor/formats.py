@@ -44,6 +44,10 @@ class Upstream:
         How many it gets.
     asks : list of str
         What it asks for besides, which is not done here.
+    authors : list of str
+        Who wrote it, where that is said.
+    licence : str
+        Where one is said; otherwise ``NOASSERTION``.
     """
 
     folder: Path
@@ -57,6 +61,8 @@ class Upstream:
     memory: str | None
     gpus: int
     asks: list[str]
+    authors: list[str]
+    licence: str
 
 
 def folders(root: Path) -> list[Path]:
@@ -118,6 +124,8 @@ def _harbor(checkout: Checkout, folder: Path, name: PurePosixPath) -> Upstream:
         memory=_memory(environment.get("memory") if megabytes is None else f"{megabytes}M"),
         gpus=environment.get("gpus") or 0,
         asks=asks,
+        authors=_authors(_table(checkout, file, said, "task")) or _authors(metadata),
+        licence=_licence(metadata),
     )
 
 
@@ -147,6 +155,8 @@ def _terminal_bench(checkout: Checkout, folder: Path, name: PurePosixPath) -> Up
         memory=None,
         gpus=0,
         asks=[f"parser_name = {said['parser_name']}"] if said.get("parser_name", "pytest") != "pytest" else [],
+        authors=_authors(said),
+        licence=_licence(said),
     )
 
 
@@ -155,6 +165,18 @@ def _table(checkout: Checkout, file: PurePosixPath, said: Mapping[str, Any], nam
     if not isinstance(table, dict):
         raise TaskError(f"{checkout.root / file}: {name} is no table")
     return table
+
+
+def _authors(said: Mapping[str, Any]) -> list[str]:
+    """Return the authors' names; addresses are left out."""
+    listed = said.get("authors")
+    named = [each.get("name") if isinstance(each, dict) else each for each in listed] if isinstance(listed, list) else []
+    return [each for each in [*named, said.get("author_name")] if isinstance(each, str) and each and "@" not in each]
+
+
+def _licence(said: Mapping[str, Any]) -> str:
+    found = said.get("license") or said.get("licence")
+    return found if isinstance(found, str) else "NOASSERTION"
 
 
 def _memory(said: object) -> str | None:
