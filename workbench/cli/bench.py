@@ -23,9 +23,11 @@ def group() -> None:
 
 @app.command()
 def kernels(
-    rounds: Annotated[int, typer.Option(min=1, help="How often each time is taken.")] = 7,
-    crowd: Annotated[int, typer.Option(min=1, help="Idle kernels alive when the memory of one is taken.")] = 50,
-    write: Annotated[Path | None, typer.Option(help="Put the table into this Markdown file, between its two marks.")] = None,
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="How often each time is taken.")] = 7,
+    crowd: Annotated[int, typer.Option(metavar="N", min=1, help="Idle kernels alive when the memory of one is taken.")] = 50,
+    write: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Put the table into this Markdown file, between its two marks.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare kernels with a stock ipykernel: starts, round trips, memory, branches."""

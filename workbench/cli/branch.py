@@ -9,6 +9,8 @@ import typer
 
 from workbench.cli.progress import Progress
 from workbench.cli.run import (
+    MODELS,
+    SANDBOXES,
     BaseUrlOption,
     BudgetOption,
     JsonOption,
@@ -24,11 +26,11 @@ from workbench.cli.run import (
 
 
 def branch(
-    run_id: Annotated[str, typer.Argument(help="A run's id, or its beginning.")],
-    at: Annotated[int, typer.Option(help="The last step that is inherited; 0 for none.")],
-    model: Annotated[str | None, typer.Option(help="Who goes on, as for workbench run; by default the model of the run.")] = None,
-    agent: Annotated[str | None, typer.Option(help="By default the agent of the run; another one can only begin at 0.")] = None,
-    sandbox: Annotated[str | None, typer.Option(help="By default that of the run; none must be asked for.")] = None,
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its beginning.")],
+    at: Annotated[int, typer.Option(metavar="STEP", help="The last step that is inherited; 0 for none.")],
+    model: Annotated[str | None, typer.Option(metavar="MODEL", help=f"Who goes on; by default the model of the run. {MODELS}")] = None,
+    agent: Annotated[str | None, typer.Option(metavar="NAME", help="By default that of the run; another one can only begin at 0.")] = None,
+    sandbox: Annotated[str | None, typer.Option(metavar="NAME", help=f"By default that of the run. {SANDBOXES}")] = None,
     task: Annotated[str | None, typer.Option(metavar="FOLDER", help="The task's folder, where it was run from one.")] = None,
     instruction: Annotated[str, typer.Option(metavar="TEXT", help="What the model is told besides, once.")] = "",
     max_steps: MaxStepsOption = None,

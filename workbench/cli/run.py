@@ -17,15 +17,23 @@ from workbench.result import RunResult
 if TYPE_CHECKING:
     from workbench.planning import Plan
 
+MODELS = (
+    "PROVIDER/NAME for any model that litellm knows; oracle (the reference solution), nop (does nothing), baseline (a fixed recipe), "
+    "cheat or cheat:TRICK (tries to score without solving); cassette:FILE (a recording); function:MODULE:NAME (your own function)."
+)
+SANDBOXES = "local, docker or e2b; or none, which has no walls."
 StoreOption = Annotated[
-    str | None, typer.Option("--store", help="The store file; by default WORKBENCH_STORE, else workbench.duckdb in the project folder.")
+    str | None,
+    typer.Option("--store", metavar="FILE", help="By default WORKBENCH_STORE, else workbench.duckdb in the project folder."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")]
-MaxStepsOption = Annotated[int | None, typer.Option("--max-steps", help="Most model replies.")]
-MaxTokensOption = Annotated[int | None, typer.Option("--max-tokens", help="Most input and output tokens together.")]
-BudgetOption = Annotated[float | None, typer.Option("--budget-usd", help="Most US dollars.")]
-TimeoutOption = Annotated[float | None, typer.Option("--timeout", help="Most seconds of work.")]
-BaseUrlOption = Annotated[str | None, typer.Option("--base-url", help="Of an OpenAI-compatible server; by default WORKBENCH_BASE_URL.")]
+MaxStepsOption = Annotated[int | None, typer.Option("--max-steps", metavar="N", help="Most model replies.")]
+MaxTokensOption = Annotated[int | None, typer.Option("--max-tokens", metavar="N", help="Most input and output tokens together.")]
+BudgetOption = Annotated[float | None, typer.Option("--budget-usd", metavar="X", help="Most US dollars.")]
+TimeoutOption = Annotated[float | None, typer.Option("--timeout", metavar="SECONDS", help="Most seconds of work.")]
+BaseUrlOption = Annotated[
+    str | None, typer.Option("--base-url", metavar="URL", help="Of an OpenAI-compatible server; by default WORKBENCH_BASE_URL.")
+]
 ModelOptionOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -36,24 +44,23 @@ ModelOptionOption = Annotated[
     ),
 ]
 JudgeOption = Annotated[
-    str | None, typer.Option("--judge", help="A model that judges what no program can, where the grader asks; by default WORKBENCH_JUDGE.")
+    str | None,
+    typer.Option("--judge", metavar="MODEL", help="The model that a grader may ask; by default WORKBENCH_JUDGE."),
 ]
-RecordOption = Annotated[Path | None, typer.Option("--record", help="Record the model's traffic in this cassette.")]
+RecordOption = Annotated[Path | None, typer.Option("--record", metavar="FILE", help="Record the model's traffic in this cassette.")]
 
 
 def run(
-    task: Annotated[str, typer.Argument(help="A task's id, or the path of a task folder.")],
-    agent: Annotated[str, typer.Option(help="codeact or codeact-tool.")] = "codeact",
-    model: Annotated[
-        str | None, typer.Option(help="A litellm model, oracle, nop, cassette:FILE or function:MODULE:NAME; by default WORKBENCH_MODEL.")
-    ] = None,
-    sandbox: Annotated[str, typer.Option(help="local, docker or e2b; or none, which has no walls.")] = "local",
+    task: Annotated[str, typer.Argument(metavar="TASK", help="A task's id, or the path of a task folder.")],
+    agent: Annotated[str, typer.Option(metavar="NAME", help="codeact or codeact-tool.")] = "codeact",
+    model: Annotated[str | None, typer.Option(metavar="MODEL", help=f"{MODELS} By default WORKBENCH_MODEL.")] = None,
+    sandbox: Annotated[str, typer.Option(metavar="NAME", help=SANDBOXES)] = "local",
     variant: Annotated[list[str] | None, typer.Option(metavar="AXIS=VALUE", help="The task's prompt variant; may be given again.")] = None,
     max_steps: MaxStepsOption = None,
     max_tokens: MaxTokensOption = None,
     budget_usd: BudgetOption = None,
     timeout: TimeoutOption = None,
-    epoch: Annotated[int, typer.Option(help="Which repetition this is.")] = 1,
+    epoch: Annotated[int, typer.Option(metavar="N", help="Which repetition this is.")] = 1,
     base_url: BaseUrlOption = None,
     model_option: ModelOptionOption = None,
     judge: JudgeOption = None,

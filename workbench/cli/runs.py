@@ -10,6 +10,8 @@ import typer
 from rich.padding import Padding
 from rich.syntax import Syntax
 
+from workbench.agents.cells import tidy
+from workbench.agents.fences import Segment, scan
 from workbench.cli import branch
 from workbench.cli.errors import block, line, output, print_json
 from workbench.cli.listing import Listing
@@ -29,7 +31,7 @@ ORDER BY r.run_id DESC LIMIT ?
 
 @app.command("list")
 def list_(
-    limit: Annotated[int, typer.Option("--last", min=1, help="How many, the newest first.")] = 20,
+    limit: Annotated[int, typer.Option("--last", metavar="N", min=1, max=10**6, help="How many, the newest first.")] = 20,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -61,7 +63,9 @@ def _cells(row: dict[str, Any], *, branches: bool) -> list[str]:
 
 @app.command()
 def show(
-    run_id: Annotated[str, typer.Argument(help="A run's id, or its beginning.")], store: StoreOption = None, as_json: JsonOption = False
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its beginning.")],
+    store: StoreOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show a run, step by step."""
     from workbench.storage.store import Store
@@ -86,10 +90,11 @@ def show(
         attempts = "".join(f" [{attempt['status']}]" for attempt in json.loads(call["attempts"]) if attempt["status"] != "ok")
         inherited = ", inherited" if call["inherited"] else ""
         output.rule(f"step {call['step']}{inherited}{line(attempts)}", align="left")
-        output.print(f"  {block(_prose(call))}", soft_wrap=True)
-        for action in record["actions"]:
-            if action["step"] == call["step"]:
-                _action(action)
+        actions = [action for action in record["actions"] if action["step"] == call["step"]]
+        if prose := _prose(call, [action["code"] for action in actions]):
+            output.print(f"  {block(prose)}", soft_wrap=True)
+        for action in actions:
+            _action(action)
         for step in record["steps"]:
             for note in step["notes"] if step["step"] == call["step"] else []:
                 output.print(f"[yellow]told the model: {line(note)}[/]", soft_wrap=True)
@@ -155,9 +160,29 @@ def load(store: Any, run_id: str) -> dict[str, Any]:
     return record
 
 
-def _prose(call: dict[str, Any]) -> str:
-    text: str = call["text"] or call["error_message"] or ""
+def _prose(call: dict[str, Any], codes: list[str]) -> str:
+    """Return what the model wrote, without the code of the step's actions, which is shown with its outputs."""
+    parts = [_written(segment) for segment in scan(call["text"] or "") if not (codes and _is_action(segment, codes))]
+    text: str = "".join(parts).strip() or ("" if call["text"] else call["error_message"] or "")
     return text if len(text) < 2000 else text[:2000] + f" [... {len(text) - 2000} characters more]"
+
+
+def _is_action(segment: Segment, codes: list[str]) -> bool:
+    return segment.kind == "call" or (segment.kind in ("python", "untagged", "execute") and tidy(segment.text) in codes)
+
+
+def _written(segment: Segment) -> str:
+    """Return a part of a model's text with the marks that it is usually written with."""
+    match segment.kind:
+        case "prose":
+            return segment.text
+        case "reasoning":
+            return f"<think>{segment.text}</think>\n"
+        case "answer":
+            return f"<answer>{segment.text}</answer>\n"
+        case "done":
+            return "<done/>\n"
+    return f"```{segment.tag or ('python' if segment.kind in ('python', 'execute') else '')}\n{segment.text.rstrip()}\n```\n"
 
 
 def _action(action: dict[str, Any]) -> None:

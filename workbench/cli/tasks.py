@@ -14,7 +14,7 @@ from rich.table import Column, Table
 
 from workbench.cli.errors import FAILED, INTERRUPTED, block, line, output, print_json, progress
 from workbench.cli.listing import Listing
-from workbench.cli.run import JsonOption, StoreOption, parse_variant
+from workbench.cli.run import SANDBOXES, JsonOption, StoreOption, parse_variant
 from workbench.errors import Interrupted, TaskError, UsageError, classify
 from workbench.text import shown
 
@@ -113,7 +113,7 @@ def _known(what: str, name: str | None, there: set[str]) -> None:
 
 @app.command()
 def show(
-    task: Annotated[str, typer.Argument(help="A task's id, or the path of a task folder.")],
+    task: Annotated[str, typer.Argument(metavar="TASK", help="A task's id, or the path of a task folder.")],
     variant: Annotated[list[str] | None, typer.Option(metavar="AXIS=VALUE", help="The prompt variant.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -153,8 +153,10 @@ def show(
 
 @app.command("import")
 def import_(
-    suite: Annotated[str, typer.Argument(help="Which published benchmark.")],
-    path: Annotated[str, typer.Argument(help="Your own checkout of it, or the folder with its files. Nothing is written there.")],
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="Which published benchmark.")],
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help="Your own checkout of it, or the folder with its files. Nothing is written there.")
+    ],
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="What to call the suite, so that several of one kind can be imported.")
     ] = None,
@@ -194,7 +196,9 @@ def import_(
 
 @app.command()
 def published(
-    suite: Annotated[str, typer.Argument(help="Which published benchmark.")], store: StoreOption = None, as_json: JsonOption = False
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="Which published benchmark.")],
+    store: StoreOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show the published figures of a benchmark with their sources, next to your own runs."""
     from workbench.storage.store import Store
@@ -233,9 +237,9 @@ def published(
 
 @app.command()
 def check(
-    tasks: Annotated[list[str] | None, typer.Argument(help="Ids or folders; by default every built-in task.")] = None,
-    sandbox: Annotated[str, typer.Option(help="As for workbench run.")] = "local",
-    jobs: Annotated[int, typer.Option(min=1, help="How many tasks at once.")] = 2,
+    tasks: Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="Ids or folders; by default every built-in task.")] = None,
+    sandbox: Annotated[str, typer.Option(metavar="NAME", help=SANDBOXES)] = "local",
+    jobs: Annotated[int, typer.Option(metavar="N", min=1, help="How many tasks at once.")] = 2,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -284,9 +288,9 @@ def _show_check(found: TaskCheck) -> None:
 @app.command()
 def new(
     task: Annotated[str, typer.Argument(metavar="FAMILY/NAME", help="The id of the new task.")],
-    folder: Annotated[Path, typer.Option("--in", help="Where your tasks are; name it in WORKBENCH_TASKS to find them by id.")] = Path(
-        "tasks"
-    ),
+    folder: Annotated[
+        Path, typer.Option("--in", metavar="FOLDER", help="Where your tasks are; name it in WORKBENCH_TASKS to find them by id.")
+    ] = Path("tasks"),
 ) -> None:
     """Write a small task that is sound already, to begin from."""
     from workbench.tasks.new import new
