@@ -80,9 +80,9 @@ def __dir__() -> list[str]:
 def load_ipython_extension(shell: Any) -> None:
     """Register ``%%agent`` and ``%task``; called by ``%load_ext workbench``."""
     from workbench.kernels import pool
-    from workbench.notebook.magics import WorkbenchMagics, warm
+    from workbench.notebook.magics import register, warm
 
     # a notebook lives on, so its next kernel can be made while its user reads
     pool.keep_ready(1)
-    shell.register_magics(WorkbenchMagics)
+    register(shell)
     warm()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from html.parser import HTMLParser
 
 import pytest
+from IPython.core.error import UsageError
 from nbclient.exceptions import CellExecutionError
 
 from tests.made import make_task
 from workbench.events import ActionTaken, Observed
+from workbench.notebook.magics import interpolate
 from workbench.notebook.view import LiveView
 from workbench.observation import Observation, Output
 
@@ -69,6 +71,12 @@ def test_an_agent_answers_a_cell_in_plain_words(notebook, ds, store_path):
         ("%task run", "needs a task's id"),
         ("%%agent --model nop\n   ", "needs a task"),
         ("%%agent --model nop\nuse {{nothing}}", "there is no variable"),
+        ("%%agent --model nop\nuse {{df.a.sum()}}", "only the name of a variable"),
+        ("%%agent --model nosuch\nhello", "no model is called"),
+        ("%%agent --model nop --store /dev/null\nhello", "cannot be a store"),
+        ("%task run refactoring/mistune-rename-escape --model nop --store ''", "the path of the store is empty"),
+        ("%task run 'x", "No closing quotation"),
+        ("%agent", "for a whole cell"),
         ("%%agent\nhello", "no model is set"),
         ("%%agent --model oracle\nhello", "no reference solution"),
     ],
@@ -110,4 +118,30 @@ class Tags(HTMLParser):
 def test_tasks_are_listed_and_shown(notebook):
     outputs = notebook("%load_ext workbench", "%task list", "%task show refactoring/mistune-rename-escape")
     assert "refactoring/mistune-rename-escape" in texts(outputs[1])
+    assert "<table>" in outputs[1][0]["data"]["text/html"]
     assert "mistune" in outputs[2][0]["data"]["text/markdown"]
+
+
+def test_help_is_what_the_magics_take(notebook):
+    outputs = notebook("%load_ext workbench", "%%agent --help", "%task --help", "%%agent --help\nsomething")
+    for shown in outputs[1:]:
+        assert "--sandbox" in texts(shown) and "baseline" in texts(shown) and "docker" in texts(shown)
+
+
+@pytest.mark.parametrize("expression", ["df.a.sum()", "df.b", "x + 1", "", "a b", "'x'", "d['k']", "x!r", "1"])
+def test_only_names_stand_between_braces(expression):
+    with pytest.raises(UsageError, match="only the name of a variable"):
+        interpolate(f"see {{{{{expression}}}}}", {"df": 1, "x": 2, "a": 3, "b": 4, "d": {}})
+
+
+def test_other_braces_stay_as_they_are():
+    text = 'f"{x}" and {"a": {"b": {}}} and {{ open'
+    assert interpolate(text, {}) == text
+    assert interpolate(r"\{{x}} {{ x }} {{é}}", {"x": "{{y}}", "é": 2}) == "{{x}} {{y}} 2"
+
+
+def test_saved_pages_hide_nothing_and_are_monospaced():
+    view = LiveView()
+    code = "\n".join(f"line_{number} = {number}" for number in range(200))
+    page = view._render(ActionTaken(step=1, index=0, code=code, source="fence"))[0]
+    assert "monospace" in page and "max-height" not in page and "overflow:auto" not in page and "line_199" in page

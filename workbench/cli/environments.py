@@ -59,7 +59,7 @@ def _row(found: Environment) -> dict[str, Any]:
 
 @app.command()
 def build(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Which, by name or by the path of a folder; several may be given.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Which, by name or by the path of a folder; several may be given.")],
     backend: Annotated[str, typer.Option(metavar="NAME", help="What for: local, docker or e2b.")] = "local",
     as_json: JsonOption = False,
 ) -> None:
@@ -102,7 +102,7 @@ def _build(environment: Environment, backend: str) -> str:
 
 @app.command()
 def lock(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Which, by name or by the path of a folder; several may be given.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Which, by name or by the path of a folder; several may be given.")],
     upgrade: Annotated[bool, typer.Option("--upgrade", help="Take the newest versions instead of keeping those that still fit.")] = False,
     as_json: JsonOption = False,
 ) -> None:

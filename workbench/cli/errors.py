@@ -25,6 +25,17 @@ from workbench.errors import UsageError, classify, shortage
 class Console(rich.console.Console):
     """A console on which text from a model, a task or a file is only displayed, whichever command prints it."""
 
+    @property
+    def size(self) -> rich.console.ConsoleDimensions:
+        """What there is room for now: as COLUMNS says, else as the terminal; 80 columns where there is none."""
+        columns = os.environ.get("COLUMNS", "")
+        found = super().size
+        return rich.console.ConsoleDimensions(int(columns), found.height) if columns.isdigit() and int(columns) else found
+
+    @size.setter
+    def size(self, new: tuple[int, int]) -> None:
+        self._width, self._height = new
+
     def render(self, renderable: rich.console.RenderableType, options: rich.console.ConsoleOptions | None = None) -> Iterable[Segment]:
         """Yield the segments that are printed, made safe; the console's own colours are added later."""
         for piece in super().render(renderable, options):
@@ -37,7 +48,7 @@ progress = Console(stderr=True, highlight=False, emoji=False)
 """Everything that is not the result goes to standard error."""
 
 output = Console(highlight=False, emoji=False)
-"""The result; where there is no terminal, as wide as COLUMNS says, or 80."""
+"""The result."""
 
 
 def block(untrusted: str, *, margin: int = 2) -> str:

@@ -237,7 +237,7 @@ def published(
 
 @app.command()
 def check(
-    tasks: Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="Ids or folders; by default every built-in task.")] = None,
+    tasks: Annotated[list[str] | None, typer.Argument(metavar="TASK", help="Ids or folders; by default every built-in task.")] = None,
     sandbox: Annotated[str, typer.Option(metavar="NAME", help=SANDBOXES)] = "local",
     jobs: Annotated[int, typer.Option(metavar="N", min=1, help="How many tasks at once.")] = 2,
     store: StoreOption = None,

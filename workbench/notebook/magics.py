@@ -8,19 +8,24 @@ import shlex
 from typing import Any
 
 from IPython.core.error import UsageError as MagicUsageError
-from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
-from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
+from IPython.core.magic_arguments import argument, magic_arguments
 
 from workbench import background, planning, runner
 from workbench.errors import Interrupted, UsageError, WorkbenchError
 from workbench.kernels import pool
+from workbench.notebook.completion import complete
 from workbench.notebook.feed import Feed
+from workbench.notebook.tasks import TaskTable
 from workbench.notebook.view import LiveView
 from workbench.result import RunResult
-from workbench.tasks import find, load_all, staging
+from workbench.tasks import find, staging
 from workbench.tasks.folder import Interactive, TaskFolder
+from workbench.tasks.registry import survey
 
-_VARIABLE = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
+_BRACES = re.compile(r"\\(\{\{)|\{\{(.*?)\}\}", re.DOTALL)
+_SHOWN = 60
+"""How many characters of what stands in braces are repeated in an error."""
 
 
 def _options(function: Any) -> Any:
@@ -28,7 +33,10 @@ def _options(function: Any) -> Any:
     for option in reversed(
         [
             argument(
-                "--model", "-m", help="a litellm model, oracle, nop, cassette:FILE or function:MODULE:NAME; by default WORKBENCH_MODEL"
+                "--model",
+                "-m",
+                help="PROVIDER/NAME for any model that litellm knows, oracle, nop, baseline, cheat, cassette:FILE or "
+                "function:MODULE:NAME; by default WORKBENCH_MODEL",
             ),
             argument("--agent", default="codeact", help="codeact or codeact-tool"),
             argument("--sandbox", default="local", help="local, docker or e2b; or none, which has no walls"),
@@ -50,13 +58,17 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @magic_arguments()
     @_options
     @argument("--environment", default="python-ds", help="the environment the kernel runs in")
-    @cell_magic
-    def agent(self, line: str, cell: str) -> RunResult:
-        """Ask an agent to do what the cell says, in a sandboxed kernel of its own.
+    @line_cell_magic
+    def agent(self, line: str, cell: str | None = None) -> RunResult | None:
+        r"""Ask an agent to do what the cell says, in a sandboxed kernel of its own.
 
-        ``{{name}}`` in the text is replaced by the value of that variable.
+        ``{{name}}`` in the text is replaced by the value of that variable; write ``\{{`` for braces to keep.
         """
-        given = vars(parse_argstring(self.agent, line))
+        given = _parsed(self.agent, line)
+        if given is None:
+            return None
+        if cell is None:
+            raise MagicUsageError("%%agent, with two signs, is for a whole cell: the task is what the cell says below")
         text = interpolate(cell, self.shell.user_ns).strip()
         if not text:
             raise MagicUsageError("%%agent needs a task: write it below, in plain words")
@@ -71,10 +83,12 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
     @line_magic
     def task(self, line: str) -> Any:
         """Run a task of the registry: ``%task run ID --model oracle``; ``%task list``; ``%task show ID``."""
-        given = vars(parse_argstring(self.task, shlex.join(shlex.split(line))))
+        given = _parsed(self.task, line)
+        if given is None:
+            return None
         action, name, pairs = given.pop("action"), given.pop("task"), given.pop("variant")
         if action == "list":
-            return [folder.task.id for folder in load_all()]
+            return TaskTable(*survey())
         if name is None:
             raise MagicUsageError(f"%task {action} needs a task's id; %task list shows them")
         if action == "show":
@@ -103,25 +117,79 @@ def _warm() -> None:
 
 
 def interpolate(text: str, names: dict[str, Any]) -> str:
-    """Replace ``{{name}}`` by the variable's value; any other brace is left as it is.
+    r"""Replace ``{{name}}`` by the variable's value, and ``\{{`` by two braces; any other brace is left as it is.
 
     Raises
     ------
     UsageError
-        If there is no such variable.
+        If there is no such variable, or something else than a name stands in the braces.
 
     Examples
     --------
     >>> interpolate("Plot {{column}} as {x}", {"column": "age"})
     'Plot age as {x}'
+    >>> interpolate(r"Fill in \{{column}}", {})
+    'Fill in {{column}}'
     """
 
     def value(match: re.Match[str]) -> str:
-        if match[1] not in names:
-            raise MagicUsageError(f"{match[0]}: there is no variable {match[1]!r} in this notebook")
-        return str(names[match[1]])
+        if match[1]:
+            return match[1]
+        name, braces = match[2].strip(), match[0] if len(match[0]) <= _SHOWN else f"{match[0][:_SHOWN]}..."
+        if not name.isidentifier():
+            raise MagicUsageError(
+                f"{braces}: only the name of a variable can stand between the braces: assign the value to one first; "
+                "for braces that are to stay, write \\{{"
+            )
+        if name not in names:
+            raise MagicUsageError(f"{braces}: there is no variable {name!r} in this notebook")
+        return str(names[name])
 
-    return _VARIABLE.sub(value, text)
+    return _BRACES.sub(value, text)
+
+
+def register(shell: Any) -> None:
+    """Register the magics, with what they offer when Tab is pressed."""
+    magics = WorkbenchMagics(shell)
+    shell.register_magics(magics)
+    shell.input_transformers_cleanup.append(help_alone)
+    for name, magic in (("%task", magics.task), ("%%agent", magics.agent)):
+
+        def completer(_: Any, event: Any, magic: Any = magic) -> list[str]:
+            return complete(magic, event.text_until_cursor, event.symbol)
+
+        shell.set_hook("complete_command", completer, re_key=f".*{name}\\b")
+
+
+def help_alone(lines: list[str]) -> list[str]:
+    """Make a question for help of a cell magic without a body, which IPython refuses, one of a line magic.
+
+    Examples
+    --------
+    >>> help_alone(["%%agent --help"])
+    ['%agent --help']
+    """
+    head, *rest = lines or [""]
+    alone = head.startswith("%%agent") and not "".join(rest).strip() and {"--help", "-h"} & set(head.split())
+    return [head[1:]] if alone else lines
+
+
+def _parsed(magic: Any, line: str) -> dict[str, Any] | None:
+    """Return the arguments of a magic; None if its help was asked for, which is then printed."""
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise MagicUsageError(f"{line.strip()}: {error}") from None
+    if {"--help", "-h"} & set(words):
+        print(_help(magic))  # noqa: T201 - what was asked for
+        return None
+    return vars(magic.parser.parse_args(words))
+
+
+def _help(magic: Any) -> str:
+    """Return what IPython makes of a magic's arguments, without the marks of its markup."""
+    text = magic.parser.format_help().removeprefix("::").strip()
+    return text.replace("%agent", "%%agent", 1) if text.startswith("%agent") else text
 
 
 def _instruction(folder: TaskFolder) -> str:

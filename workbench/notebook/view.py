@@ -29,7 +29,8 @@ from workbench.observation import Observation, Output
 from workbench.text import shown
 
 _BOX = "margin:2px 0;padding:4px 8px;border-left:3px solid"
-_PRE = "white-space:pre-wrap;overflow-wrap:anywhere;margin:2px 0;max-height:24em;overflow:auto;background:transparent"
+# saved pages have no style sheet that makes it monospaced, and what is scrolled away is missing in print
+_PRE = "font-family:ui-monospace,monospace;white-space:pre-wrap;overflow-wrap:anywhere;margin:2px 0;background:transparent"
 _TEXT_SIZE = 4000
 _OUTPUTS = 20
 """The last outputs of a running action that are shown."""

@@ -111,12 +111,12 @@ class Store:
             try:
                 self.journals.mkdir(exist_ok=True)
                 with tempfile.TemporaryFile(dir=self.journals):
-                    pass
+                    return
             except OSError as error:
-                # elsewhere this is a disk that failed while it was in use
-                if error.errno == errno.EROFS:
-                    raise StoreError(f"the store {self.path} cannot be written: {error.strerror}", hint=_ANOTHER) from error
-                raise
+                if error.errno != errno.EROFS:
+                    raise
+        # while a run writes, the same is a disk that failed; so it must not be the cause of this error either
+        raise StoreError(f"the store {self.path} cannot be written: its file system is read-only", hint=_ANOTHER)
 
     def sql(self, query: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> pd.DataFrame:
         """Answer ``query`` over everything recorded up to now; the file is open only while it runs, and read-only.

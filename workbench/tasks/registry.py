@@ -98,6 +98,12 @@ def _folders() -> tuple[dict[str, TaskFolder], list[Broken]]:
     return found, broken
 
 
+def ids() -> list[str]:
+    """Return the id of every task, those of imported suites as they were when they were imported."""
+    found, _ = _folders()
+    return sorted({*found, *(task for record in suites.recorded().values() for task in record.tasks)})
+
+
 def find(name: str) -> TaskFolder:
     """Return the task with id ``name``, or the one in the folder ``name``.
 
