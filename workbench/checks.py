@@ -100,6 +100,10 @@ class TaskCheck:
         return all(finding.ok for finding in self.findings)
 
 
+_SHOWN = 200
+"""How many characters of an error are repeated."""
+
+
 @dataclass
 class _Played:
     """A run and what was recorded of it."""
@@ -107,6 +111,15 @@ class _Played:
     result: RunResult
     frozen: SubmissionFrozen | None
     observed: str
+    failed: str
+    """The first error that its code raised, if any."""
+
+    def words(self, ok: bool) -> str:
+        """Return how it went; if that is not as it should be, also which run it was and what went wrong in it."""
+        said = _words(self.result)
+        if ok:
+            return said
+        return f"{said} (workbench runs show {self.result.run_id}{': ' if self.failed else ''}{self.failed})"
 
 
 class _Check:
@@ -122,15 +135,18 @@ class _Check:
     async def play(self, model: str | Scripted) -> _Played:
         frozen: list[SubmissionFrozen] = []
         observed: list[str] = []
+        failed: list[str] = []
 
         def listen(event: Event) -> None:
             if isinstance(event, SubmissionFrozen):
                 frozen.append(event)
             elif isinstance(event, Observed):
                 observed.extend(output.text for output in event.observation.outputs)
+                if (error := event.observation.error) is not None:
+                    failed.append(f"{error.name}: {error.value[:_SHOWN]}")
 
         result = await runner.run_async(self.folder, model=model, sandbox=self.sandbox, store=self.store, on_event=listen)
-        return _Played(result, frozen[0] if frozen else None, "\n".join(observed))
+        return _Played(result, frozen[0] if frozen else None, "\n".join(observed), failed[0] if failed else "")
 
     async def run(self) -> None:
         self.instructions()
@@ -165,7 +181,7 @@ class _Check:
     async def oracle(self) -> _Played:
         played = await self.play("oracle")
         result = played.result
-        self.note("oracle", result.success is True, _words(result))
+        self.note("oracle", result.success is True, played.words(result.success is True))
         limits = self.folder.task.interaction
         said = f"{result.steps} of {limits.max_steps} steps, {result.seconds:.1f} of {limits.max_seconds:g} s"
         self.note("limits", result.limit is None, said)
@@ -175,7 +191,8 @@ class _Check:
         """A model that does not do the task is graded, and does not solve it."""
         played = await self.play(model)
         error = played.result.error
-        self.note(played.result.model, played.result.success is False and (error is None or error.kind == "limit"), _words(played.result))
+        ok = played.result.success is False and (error is None or error.kind == "limit")
+        self.note(played.result.model, ok, played.words(ok))
         return played
 
     async def baseline(self, oracle: _Played, nop: _Played) -> None:
@@ -183,8 +200,9 @@ class _Check:
         worst = -math.inf
         scores = [None if each.result.invalid else each.result.score for each in (nop, played, oracle)]
         values = [worst if score is None or score.value is None else score.value * self._sign for score in scores]
-        said = f"{_words(nop.result)} < {_words(played.result)} < {_words(oracle.result)}"
-        self.note("baseline", values[0] < values[1] < values[2] and not played.result.success, said)
+        ok = values[0] < values[1] < values[2] and not played.result.success
+        said = f"{_words(nop.result)} < {played.words(ok)} < {_words(oracle.result)}"
+        self.note("baseline", ok, said)
 
     @property
     def _sign(self) -> int:

@@ -46,12 +46,12 @@ def run(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
     task : str or TaskFolder
         An id as ``workbench tasks list`` shows them, or the path of a task folder.
     model : str, Model or callable, optional
-        Any litellm model string, ``oracle``, ``nop``, ``baseline``, ``cassette:FILE``, ``function:MODULE:NAME``, or a function from
+        Any litellm model string, ``oracle``, ``nop``, ``baseline``, ``cheat``, ``cassette:FILE``, ``function:MODULE:NAME``, or a function from
         messages to text. By default ``WORKBENCH_MODEL``.
     agent : str or Agent
         ``codeact`` or ``codeact-tool``.
     sandbox : str
-        ``local``; or ``none``, which has no walls, and is recorded as such.
+        ``local``, ``docker`` or ``e2b``; or ``none``, which has no walls, and is recorded as such.
     variant : dict of str to str, optional
         The task's prompt variant.
     max_steps, max_tokens : int, optional
