@@ -25,6 +25,8 @@ from workbench.tasks import availability, registry, staging
 from workbench.tasks.folder import TaskFolder
 from workbench.tasks.spec import Task
 
+_MOST_NUMBER = 1e9
+"""Seconds, or US dollars."""
 NO_WALLS = "sandbox none: the agent's code runs with your rights and can read everything you can"
 """What is said wherever there are no walls."""
 
@@ -165,12 +167,17 @@ def _whole(name: str, value: object, most: int) -> int | None:
 
 
 def _number(name: str, value: object) -> float | None:
-    """Return a finite number above 0; refuse anything else."""
+    """Return a finite number above 0; refuse anything else, and one that no clock counts to."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise UsageError(f"{name} is {value!r}, and must be a number")
-    found = float(value)
+    try:
+        found = float(value)
+    except OverflowError:
+        found = math.inf
     if not 0 < found < math.inf:
         raise UsageError(f"{name} is {found:g}, and must be {'finite' if found == math.inf else 'more than 0'}")
+    if found > _MOST_NUMBER:
+        raise UsageError(f"{name} is {found:g}, and must be at most {_MOST_NUMBER:g}")
     return found

@@ -46,8 +46,8 @@ def run(task: str | TaskFolder, **options: Unpack[Options]) -> RunResult:
     task : str or TaskFolder
         An id as ``workbench tasks list`` shows them, or the path of a task folder.
     model : str, Model or callable, optional
-        Any litellm model string, ``oracle``, ``nop``, ``baseline``, ``cheat``, ``cassette:FILE``, ``function:MODULE:NAME``, or a function from
-        messages to text. By default ``WORKBENCH_MODEL``.
+        Any litellm model string, ``oracle``, ``nop``, ``baseline``, ``cheat``, ``cassette:FILE``, ``function:MODULE:NAME``, or a
+        function from messages to text. By default ``WORKBENCH_MODEL``.
     agent : str or Agent
         ``codeact`` or ``codeact-tool``.
     sandbox : str

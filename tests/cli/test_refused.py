@@ -67,11 +67,11 @@ def test_a_store_on_a_disk_that_is_read_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "says"),
     [
-        (("--timeout", "inf"), "at most"),
+        (("--timeout", "inf"), "finite"),
         (("--timeout", "nan"), "more than 0"),
         (("--timeout", "-1"), "more than 0"),
         (("--timeout", "1e300"), "at most"),
-        (("--budget-usd", "inf"), "at most"),
+        (("--budget-usd", "inf"), "finite"),
         (("--max-steps", "9" * 40), "at most"),
         (("--max-tokens", "9" * 40), "at most"),
         (("--epoch", "2147483648"), "at most"),

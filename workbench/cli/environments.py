@@ -9,9 +9,9 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from workbench.cli.errors import line, output, print_json, progress
+from workbench.cli.listing import Listing
 from workbench.cli.run import JsonOption
 
 if TYPE_CHECKING:
@@ -32,18 +32,19 @@ def list_(as_json: JsonOption = False) -> None:
     from workbench.kernels import environments
 
     rows: list[dict[str, Any]] = []
-    table = Table("environment", "python", "built", "holds")
+    listed = []
     for name, found in environments.every().items():
         if isinstance(found, UsageError):
             rows.append({"name": name, "error": str(found)})
-            table.add_row(line(name), "", "[red]broken[/]", line(str(found)))
+            listed.append([line(name), "", "[red]cannot be read[/]", line(str(found))])
         else:
             rows.append(_row(found))
-            table.add_row(line(name), line(rows[-1]["python"]), "yes" if found.built else "no", line(environments.describe(found)))
+            built = "built" if found.built else "not built"
+            listed.append([line(name), line(f"Python {rows[-1]['python']}"), built, line(environments.describe(found))])
     if as_json:
         print_json(rows)
     else:
-        output.print(table)
+        output.print(Listing(["environment", "python", "built", "holds"], listed))
 
 
 def _row(found: Environment) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from workbench.cli.errors import line, output, print_json, progress
+from workbench.cli.listing import Listing
 from workbench.cli.run import JsonOption
 
 app = typer.Typer(help="Sandboxed kernels: for Jupyter, alive, and left over.", no_args_is_help=True)
@@ -77,19 +77,21 @@ def list_(as_json: JsonOption = False) -> None:
         alive = [{**asdict(label), "seconds": label.seconds, "memory": used[label.kernel]} for label in live]
         print_json({"installed": [asdict(spec) for spec in installed], "live": alive})
         return
-    table = Table("kernelspec", "display name", "environment", "sandbox", "workspace")
-    for spec in installed:
-        table.add_row(line(spec.name), line(spec.display_name), line(spec.environment), line(spec.sandbox), line(spec.workspace or "fresh"))
-    output.print(table if installed else "no kernelspec is installed (workbench kernels install)")
-    table = Table("kernel", "environment", "sandbox", "process", "started by", "age", "memory")
+    specs_there = [
+        [*map(line, (spec.name, spec.display_name, spec.environment, spec.sandbox, f"workspace {spec.workspace or 'fresh'}"))]
+        for spec in installed
+    ]
+    heads = ["kernelspec", "display name", "environment", "sandbox", "workspace"]
+    output.print(Listing(heads, specs_there, prose=False) if installed else "no kernelspec is installed (workbench kernels install)")
+    alive_there = []
     for label in live:
         held = used[label.kernel]
-        table.add_row(
-            *map(line, (label.kernel, label.environment, label.sandbox, str(label.pid or "-"), str(label.owner))),
-            f"{label.seconds:.0f} s",
-            "-" if held is None else f"{held / 2**20:.0f} MiB",
-        )
-    output.print(table if live else "no kernel is alive")
+        memory = "" if held is None else f"{held / 2**20:.0f} MiB"
+        process = f"process {label.pid}" if label.pid else ""
+        named = [*map(line, (label.kernel, label.environment, label.sandbox, process, f"started by {label.owner}"))]
+        alive_there.append([*named, f"{label.seconds:.0f} s", memory])
+    heads = ["kernel", "environment", "sandbox", "process", "started by", "age", "memory"]
+    output.print(Listing(heads, alive_there, prose=False) if live else "no kernel is alive")
 
 
 @app.command()

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.box import SIMPLE
 from rich.markdown import Markdown
-from rich.table import Column, Table
+from rich.table import Table
 
 from workbench.cli.errors import FAILED, INTERRUPTED, block, line, output, print_json, progress
 from workbench.cli.listing import Listing
@@ -216,20 +215,21 @@ def published(
             }
         )
         return
-    table = Table(
-        "model", "agent", "figure", Column("setting", overflow="fold"), "source", title="published", title_justify="left", box=SIMPLE
-    )
+    rows = []
     for each in theirs:
         error = "" if each.error is None else f" ± {each.error:g}" + (f" ({each.error_kind})" if each.error_kind else "")
         figure = f"{each.metric} {each.value:g} {each.unit}{error}"
-        table.add_row(*map(line, (each.model, each.agent or "-", figure, each.setting, f"{each.source}, {each.date}")))
-    output.print(table)
-    mine = Table("model", "agent", "variant", "tasks", "runs", "solved", "", title="yours", title_justify="left", box=SIMPLE)
+        rows.append([*map(line, (each.model, each.agent or "", figure, f"{each.source}, {each.date}", each.setting))])
+    output.print("published")
+    output.print(Listing(["model", "agent", "figure", "source", "setting"], rows) if rows else f"  none of {line(suite)} is known")
+    mine = []
     for row in yours:
         changed = "[yellow]changed[/]" if row.changed else ""
-        graded = f"{row.tasks} of {of or '?'}"
-        mine.add_row(line(row.model), line(row.agent), line(row.variant), graded, str(row.runs), f"{row.solved:.1%}", changed)
-    output.print(mine if yours else f"you have no graded run of {suite}")
+        counted = [f"{row.tasks} of {of or '?'} tasks", f"{row.runs} runs", f"{row.solved:.1%} solved"]
+        mine.append([line(row.model), line(row.agent), line(row.variant), *counted, changed])
+    output.print("yours")
+    heads = ["model", "agent", "variant", "tasks", "runs", "solved", ""]
+    output.print(Listing(heads, mine, prose=False) if mine else f"  you have no graded run of {line(suite)}")
     if any(row.changed for row in yours):
         output.print(f"[yellow]{NOT_THE_SAME}[/]", soft_wrap=True)
     output.print(f"[yellow]{NOT_COMPARABLE}[/]", soft_wrap=True)

@@ -183,12 +183,13 @@ def _parsed(magic: Any, line: str) -> dict[str, Any] | None:
     if {"--help", "-h"} & set(words):
         print(_help(magic))  # noqa: T201 - what was asked for
         return None
-    return vars(magic.parser.parse_args(words))
+    given: dict[str, Any] = vars(magic.parser.parse_args(words))
+    return given
 
 
 def _help(magic: Any) -> str:
     """Return what IPython makes of a magic's arguments, without the marks of its markup."""
-    text = magic.parser.format_help().removeprefix("::").strip()
+    text: str = magic.parser.format_help().removeprefix("::").strip()
     return text.replace("%agent", "%%agent", 1) if text.startswith("%agent") else text
 
 
