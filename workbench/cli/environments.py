@@ -36,7 +36,7 @@ def list_(as_json: JsonOption = False) -> None:
     for name, found in environments.every().items():
         if isinstance(found, UsageError):
             rows.append({"name": name, "error": str(found)})
-            listed.append([line(name), "", "[red]cannot be read[/]", line(str(found))])
+            listed.append([line(name), "", "[red]broken[/]", line(str(found))])
         else:
             rows.append(_row(found))
             built = "built" if found.built else "not built"

@@ -112,6 +112,8 @@ def refused(error: Exception, *, as_json: bool) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         output.print(block(error.format_message(), margin=0), soft_wrap=True)
         return USAGE
+    if context is not None:
+        progress.print(block(context.get_usage(), margin=0), soft_wrap=True)
     return report(UsageError(error.format_message(), hint=f"{context.command_path if context else 'workbench'} --help"), as_json=as_json)
 
 
