@@ -119,7 +119,7 @@ async def test_a_baseline_stands_between_nothing_and_the_solution(make_task: Mak
     found = await checks.check(make_task(recipe, files=SOLUTION), store=store)
     assert list(bad(found)) == ["baseline"]
     (run,) = store.rows("SELECT run_id FROM runs WHERE model = 'baseline'")
-    assert f"workbench runs show {run['run_id']}: FileNotFoundError: " in bad(found)["baseline"]
+    assert f"workbench runs show {run['run_id']}: ModuleNotFoundError: " in bad(found)["baseline"]
 
 
 async def test_a_task_that_cannot_be_run_is_a_finding(make_task: MakeTask, store: Store) -> None:

@@ -36,10 +36,10 @@ def check(name: str) -> None:
     --------
     >>> check("openai/any-name"), check("gpt-4o")
     (None, None)
-    >>> check("nosuch")
+    >>> check("ollama_chat")
     Traceback (most recent call last):
     ...
-    workbench.errors.UsageError: no model is called 'nosuch' ...
+    workbench.errors.UsageError: 'ollama_chat' names a provider and no model (write ollama_chat/NAME)
     """
     if not name.strip():
         raise UsageError("the name of the model is empty", hint=_WHAT)
