@@ -34,7 +34,8 @@ def called(step: int, tokens: int = 10, cost: float | None = 0.25) -> ModelCalle
     # as another version may have written it, which did not look at the numbers
     usage = Usage.model_construct(input_tokens=tokens - 3, output_tokens=3)
     prompt = [Message(role="user", text="go")]
-    return ModelCalled(step=step, prompt=prompt, text="ok", finish_reason="stop", usage=usage, cost_usd=cost, attempts=[], seconds=0)
+    told = ModelCalled(step=step, prompt=prompt, text="ok", finish_reason="stop", usage=Usage(), cost_usd=cost, attempts=[], seconds=0)
+    return told.model_copy(update={"usage": usage})
 
 
 def a_step(step: int) -> list[Event]:
