@@ -45,7 +45,9 @@ nearly_content = st.one_of(
     st.fixed_dictionaries({"data": st.fixed_dictionaries({NAMESPACE_MIME: nearly_changes | json_like})}),
     st.fixed_dictionaries({"ename": any_text, "evalue": any_text | terminal, "traceback": st.lists(json_like | any_text, max_size=4)}),
 )
-kinds = st.sampled_from(["stream", "execute_result", "display_data", "update_display_data", "error", "status", "clear_output", "no such"])
+kinds = st.sampled_from(
+    ["stream", "execute_result", "display_data", "update_display_data", "error", "status", "clear_output", "payload", "no such"]
+)
 messages = st.lists(st.tuples(kinds, nearly_content), max_size=25)
 
 
@@ -167,8 +169,80 @@ def test_a_display_is_updated_in_place() -> None:
     collector.add("display_data", {"data": {"text/plain": "0 %"}, "transient": {"display_id": "bar"}})
     collector.add("stream", {"name": "stdout", "text": "between"})
     collector.add("update_display_data", {"data": {"text/plain": "100 %"}, "transient": {"display_id": "bar"}})
-    collector.add("update_display_data", {"data": {"text/plain": "lost"}, "transient": {"display_id": "no such"}})
     assert [output.text for output in collector.observation("ok").outputs] == ["100 %", "between"]
+
+
+def test_an_update_of_what_an_earlier_cell_displayed_is_shown() -> None:
+    collector = Collector()
+    for state in ("50 %", "100 %"):
+        collector.add("update_display_data", {"data": {"text/plain": state}, "transient": {"display_id": "earlier"}})
+    assert [output.text for output in collector.observation("ok").outputs] == ["100 %"]
+
+
+def test_every_display_of_one_name_is_updated() -> None:
+    collector = Collector()
+    for kind, state in (("display_data", "a"), ("display_data", "b"), ("update_display_data", "c")):
+        collector.add(kind, {"data": {"text/plain": state}, "transient": {"display_id": "same"}})
+    assert [output.text for output in collector.observation("ok").outputs] == ["c", "c"]
+
+
+def stream(text: str, name: str = "stdout") -> tuple[str, dict[str, Any]]:
+    return "stream", {"name": name, "text": text}
+
+
+def texts(*sent: tuple[str, dict[str, Any]], **limits: int) -> list[str]:
+    collector = Collector(**limits)
+    for kind, content in sent:
+        collector.add(kind, content)
+    return [output.text for output in collector.observation("ok").outputs]
+
+
+def test_output_is_cleared_at_once_or_with_what_comes_next() -> None:
+    now, later = ("clear_output", {"wait": False}), ("clear_output", {"wait": True})
+    assert texts(stream("a"), now) == []
+    assert texts(stream("a"), later) == ["a"]
+    assert texts(stream("a"), later, stream("b")) == ["b"]
+    assert texts(stream("a"), later, ("error", {"ename": "E", "evalue": "", "traceback": []})) == []
+    display = ("display_data", {"data": {"text/plain": "old"}, "transient": {"display_id": "d"}})
+    update = ("update_display_data", {"data": {"text/plain": "new"}, "transient": {"display_id": "d"}})
+    assert texts(display, now, update) == []
+    assert texts(*[message for number in range(200) for message in (now, stream(f"{number}"))]) == ["199"]
+
+
+def test_beyond_the_most_outputs_a_stream_goes_on_where_it_was() -> None:
+    bars = [message for number in range(9) for message in (stream(f"epoch {number}\n"), stream(f"\r{number}/9", "stderr"))]
+    assert texts(*bars, stream("the result"), most_outputs=4)[2] == "".join(f"epoch {number}\n" for number in range(1, 9)) + "the result"
+
+
+def test_what_is_of_a_type_that_is_not_shown_is_called_that() -> None:
+    collector = Collector()
+    collector.add("display_data", {"data": {"application/json": {"a": 1}, "application/pdf": "x" * 99, "text/plain": "JSON"}})
+    observation = collector.observation("ok", note="first")
+    assert observation.dropped_bytes == 0
+    assert observation.note == "first; not shown, for it is neither text nor a picture of a known type: application/json, application/pdf"
+
+
+def test_help_is_shown() -> None:
+    assert texts(("payload", {"source": "page", "data": {"text/plain": "\x1b[31mSignature:\x1b[0m f()"}, "start": 0})) == ["Signature: f()"]
+    assert texts(("payload", {"source": "set_next_input", "text": "x = 1", "replace": True})) == ["x = 1"]
+    assert texts(("payload", {"source": "page"}), ("payload", {"source": 3, "data": {}}), ("payload", {})) == []
+
+
+def test_an_exit_says_what_it_ended() -> None:
+    collector = Collector()
+    collector.add("error", {"ename": "SystemExit", "evalue": "2", "traceback": []})
+    assert collector.observation("ok").note == "the cell ended here; the kernel goes on and keeps its variables"
+    assert collector.observation("died", note="killed").note == "killed"
+
+
+def test_a_listener_is_told_where_a_line_is_overwritten_and_of_updates() -> None:
+    seen: list[Output] = []
+    collector = Collector(on_output=seen.append)
+    for piece in (" 10%", "\r 20%\r 30%", "\ndone\n"):
+        collector.add(*stream(piece))
+    for kind in ("display_data", "update_display_data"):
+        collector.add(kind, {"data": {"text/plain": kind}, "transient": {"display_id": "d"}})
+    assert [output.text for output in seen] == [" 10%", "\r 30%", "\ndone\n", "display_data", "update_display_data"]
 
 
 def test_only_what_is_base64_is_an_image() -> None:

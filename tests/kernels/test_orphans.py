@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -164,16 +165,54 @@ os._exit(0)
     assert not any(group.exists() for group in groups)
 
 
-async def test_one_sandbox_that_cannot_be_reached_does_not_keep_the_others_from_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Down(LocalProvisioner):
-        @classmethod
-        async def sweep(cls) -> list[str]:
-            raise SandboxError("the engine is down", hint="start it")
+class Down(LocalProvisioner):
+    """Of an engine that does not run."""
 
-    monkeypatch.setattr(orphans, "provisioners", lambda: {"down": Down, "local": LocalProvisioner})
+    @classmethod
+    async def sweep(cls) -> list[str]:
+        raise SandboxError("the engine is down", hint="start it")
+
+
+class Broken(LocalProvisioner):
+    """Of somebody else's."""
+
+    @classmethod
+    async def sweep(cls) -> list[str]:
+        raise RuntimeError("a mistake")
+
+
+async def test_one_sandbox_that_cannot_be_looked_at_does_not_keep_the_others_from_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    points = {name: EntryPoint(name, f"{__name__}:{name}", orphans.GROUP) for name in ("Broken", "Down")}
+    local = orphans.installed()["local"]
+    monkeypatch.setattr(orphans, "installed", lambda: {**points, "local": local})
     swept = await orphans.sweep()
     assert swept.removed == {"local": []}
-    assert swept.skipped == {"down": "the engine is down (start it)"}
+    assert swept.skipped == {"Broken": "RuntimeError: a mistake", "Down": "the engine is down (start it)"}
+
+
+WITHOUT = """
+import sys
+for name in ("e2b", "docker"):
+    sys.modules[name] = None
+from workbench.cli import main
+main()
+"""
+
+
+def test_leftovers_are_removed_where_packages_of_other_sandboxes_are_not_installed(root: Path, tmp_path: Path) -> None:
+    (root / "dead01").mkdir(parents=True)
+    (root / "dead01" / "owner").touch()
+    commands = [["kernels", "gc", "--json"], ["kernels", "gc"], ["kernels", "install", "--environment", "python-min", "--prefix", tmp_path]]
+    swept, told, installed = (
+        subprocess.run([sys.executable, "-c", WITHOUT, *map(str, command)], capture_output=True, text=True, check=True)
+        for command in commands
+    )
+    found = json.loads(swept.stdout)
+    assert found["removed"] == {"local": ["dead01"]}
+    assert sorted(found["skipped"]) == ["docker", "e2b"]
+    assert all("pip install 'codeact-workbench[" in reason for reason in found["skipped"].values())
+    assert "local: nothing was left" in told.stdout and "e2b: not looked at" in told.stdout
+    assert "is installed as" in installed.stdout
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to somebody else")

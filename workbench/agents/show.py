@@ -13,7 +13,7 @@ TEXT_SIZE = 12_000
 """Characters of one observation that a model is shown."""
 
 _FRAME = re.compile(r"^(?:File \S|(?:Cell )?In ?\[\d+\])", re.MULTILINE)
-_INSTALLED = re.compile(r"File \S*/(?:site-packages|lib/python3\.\d+)/")
+_INSTALLED = re.compile(r"File \S*/(?:site-packages|lib/python3\.\d+|opt/workbench|workbench/kernels/inside)/")
 _MOST_IMAGES = 4
 
 

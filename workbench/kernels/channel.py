@@ -15,6 +15,7 @@ from workbench.errors import SandboxError
 from workbench.kernels.collect import ASKS_FOR_CHANGES, Collector
 from workbench.kernels.line import Line, LineClosed
 from workbench.kernels.provisioners.base import SandboxProvisioner
+from workbench.text import storable
 
 READY_SECONDS = 60.0
 FLOOD_BYTES = 64 * 2**20
@@ -22,6 +23,7 @@ _QUIET_SECONDS = 3.0
 _REQUEST_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
 _AGAIN_SECONDS = 3.0
+_MOST_PAYLOADS = 20
 
 
 OnQuestion = Callable[[str], Awaitable[str]]
@@ -247,7 +249,7 @@ class Channel:
         """
         # the next cell must run even when this one fails, so the queue is not aborted on error
         content = {
-            "code": code,
+            "code": storable(code),
             "silent": False,
             "store_history": True,
             "user_expressions": {},
@@ -288,9 +290,8 @@ class Channel:
                     if message["content"].get("execution_state") == "idle":
                         # a reply too large to be let in never comes
                         await asyncio.wait({replied}, timeout=_QUIET_SECONDS)
-                        if replied.done() and not collector.failed:
-                            # its error too, should no message have brought that
-                            collector.add("error", replied.result()["content"])
+                        if replied.done():
+                            self._take_reply(replied.result()["content"], collector)
                         return outcome
                 elif outcome == "done":
                     collector.add(message["msg_type"], message["content"])
@@ -301,6 +302,17 @@ class Channel:
                 task.cancel()
                 # both may end in the same death of the kernel, of which one is heard
                 task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+
+    @staticmethod
+    def _take_reply(content: dict[str, Any], collector: Collector) -> None:
+        """Collect what only the reply to a cell says."""
+        payload = content.get("payload")
+        for each in (payload if isinstance(payload, list) else [])[:_MOST_PAYLOADS]:
+            if isinstance(each, dict):
+                collector.add("payload", each)
+        if not collector.failed:
+            # its error too, should no message have brought that
+            collector.add("error", content)
 
     async def warm_up(self) -> None:
         """Run nothing, without a trace: what the first cell would look up and unshare is then done.

@@ -8,6 +8,7 @@ import binascii
 from collections.abc import Callable
 from typing import Any
 
+from workbench.kernels.screen import Screen, live
 from workbench.observation import NamespaceChange, Observation, Output, PythonError
 from workbench.text import plain, storable
 
@@ -17,6 +18,7 @@ ASKS_FOR_CHANGES = "workbench_changes"
 
 _TEXT_TYPES = ("text/plain", "text/html", "text/markdown", "text/latex", "image/svg+xml")
 _BINARY_TYPES = ("image/png", "image/jpeg")
+_MOST_TYPES = 10
 
 
 def weight(value: Any) -> int:
@@ -94,8 +96,27 @@ def cut_middle(text: str, size: int) -> str:
     return str(kept)
 
 
+class _Text:
+    """The text of a stream, of which each line is kept in its last state."""
+
+    def __init__(self, size: int) -> None:
+        self._screen, self._kept = Screen(), MiddleCut(size)
+        self._live = Screen()
+
+    def add(self, piece: str) -> None:
+        self._kept.add(self._screen.add(piece))
+
+    def live(self, piece: str) -> str:
+        """Return what a listener is told of a piece."""
+        return live(piece, self._live)
+
+    def __str__(self) -> str:
+        self._kept.add(self._screen.finish())
+        return str(self._kept)
+
+
 class Collector:
-    """Turns the IOPub messages of one cell into outputs.
+    """Turns what one cell sends into outputs, as a notebook does: displays are updated in place, and outputs can be cleared.
 
     Parameters
     ----------
@@ -106,7 +127,8 @@ class Collector:
     most_outputs : int
         Results and displays kept.
     on_output : callable, optional
-        Called with each output as it arrives; streams arrive in pieces.
+        Called with each output as it arrives, and with the new state of a display that is updated. Streams arrive in
+        pieces; one that begins with a carriage return takes the place of the line that was shown last.
     """
 
     def __init__(
@@ -120,10 +142,15 @@ class Collector:
         self.received = 0
         """Bytes of payload seen so far."""
         self.dropped = 0
+        """Bytes beyond the limits."""
+        self.unshown: list[str] = []
+        """Types of payload that have no text and no picture in them."""
         self._text_size, self._image_bytes, self._most_outputs = text_size, image_bytes, most_outputs
         self._on_output = on_output
-        self._outputs: list[tuple[Output, MiddleCut | None]] = []
-        self._displays: dict[str, int] = {}
+        self._outputs: list[tuple[Output, _Text | None]] = []
+        self._displays: dict[str, list[int]] = {}
+        """Where the displays with a name are; nowhere, once they were cleared."""
+        self._to_clear = False
         self.begun = asyncio.Event()
         """Set when the kernel says that it runs the cell."""
         self._error: PythonError | None = None
@@ -141,11 +168,26 @@ class Collector:
                 if isinstance(changes := data.get(NAMESPACE_MIME), dict):
                     self._changes(changes)
                 elif bundle := self._bounded(data):
-                    transient = content.get("transient")
-                    self._show(
-                        "result" if kind == "execute_result" else "display", bundle, transient if isinstance(transient, dict) else {}, kind
-                    )
+                    match content.get("transient"):
+                        case {"display_id": str(name)}:
+                            pass
+                        case _:
+                            name = ""
+                    self._show("result" if kind == "execute_result" else "display", bundle, name, update=kind == "update_display_data")
+            case "payload", {"source": "page", "data": dict(data)}:
+                # help, which a notebook shows in a pane of its own
+                if bundle := self._bounded(data):
+                    self._show("display", bundle)
+            case "payload", {"source": "set_next_input", "text": str(text)}:
+                # what a notebook would write into a cell, for example the file that %load has read
+                if bundle := self._bounded({"text/plain": text}):
+                    self._show("display", bundle)
+            case "clear_output", _:
+                self._to_clear = True
+                if not content.get("wait"):
+                    self._clear()
             case "error", {"ename": str(name), "evalue": str(value), "traceback": list(lines)}:
+                self._clear()
                 text = plain("\n".join(line for line in lines if isinstance(line, str)))
                 self.received += len(text)
                 self._error = PythonError(
@@ -157,54 +199,74 @@ class Collector:
         self.received += size
         self.dropped += size
 
-    def _stream(self, name: Any, text: str) -> None:
-        text = plain(text)
-        if not self._outputs or self._outputs[-1][0].kind != name:
-            if len(self._outputs) >= self._most_outputs:
-                self.dropped += len(text)
-                return
-            self._outputs.append((Output(kind=name, data={}), MiddleCut(self._text_size)))
-        kept = self._outputs[-1][1]
-        assert kept is not None
-        kept.add(text)
+    def _clear(self) -> None:
+        """Forget what was shown, if that was asked for."""
+        if self._to_clear:
+            self._to_clear = False
+            self._outputs.clear()
+            for places in self._displays.values():
+                places.clear()
+
+    def _stream(self, name: Any, piece: str) -> None:
+        self._clear()
+        text = self._last_text(name)
+        if text is None:
+            self.dropped += len(piece)
+            return
+        text.add(piece)
         if self._on_output is not None:
-            self._on_output(Output(kind=name, data={"text/plain": text}))
+            self._on_output(Output(kind=name, data={"text/plain": text.live(piece)}))
+
+    def _last_text(self, name: Any) -> _Text | None:
+        """Return the text that a stream goes on in; where there can be no more outputs, its last one."""
+        if self._outputs and self._outputs[-1][0].kind == name:
+            return self._outputs[-1][1]
+        if len(self._outputs) < self._most_outputs:
+            text = _Text(self._text_size)
+            self._outputs.append((Output(kind=name, data={}), text))
+            return text
+        return next((text for output, text in reversed(self._outputs) if output.kind == name), None)
 
     def _bounded(self, data: dict[str, Any]) -> dict[str, str]:
         bundle: dict[str, str] = {}
         for mime, value in data.items():
             size = weight(value)
             self.received += size
-            if mime in _TEXT_TYPES and isinstance(value, str):
-                if mime == "text/plain":
-                    bundle[mime] = cut_middle(plain(value), self._text_size)
-                elif size <= self._text_size:
-                    bundle[mime] = storable(value)
-                else:
-                    self.dropped += size
-            elif mime in _BINARY_TYPES and isinstance(value, str):
-                if size * 3 // 4 <= self._image_bytes and (image := _clean_base64(value)) is not None:
-                    bundle[mime] = image
-                else:
-                    self.dropped += size
+            if mime not in _TEXT_TYPES and mime not in _BINARY_TYPES:
+                if mime not in self.unshown and len(self.unshown) < _MOST_TYPES:
+                    self.unshown.append(mime)
+            elif isinstance(value, str) and (kept := self._kept(mime, value)) is not None:
+                bundle[mime] = kept
             else:
                 self.dropped += size
         return bundle
 
-    def _show(self, kind: Any, bundle: dict[str, str], transient: dict[str, Any], message: str) -> None:
-        display_id = transient.get("display_id")
+    def _kept(self, mime: str, value: str) -> str | None:
+        """Return what is kept of a text or a picture, or None for one that is too large or no picture."""
+        if mime == "text/plain":
+            return cut_middle(plain(value), self._text_size)
+        if mime in _TEXT_TYPES:
+            return storable(value) if len(value) <= self._text_size else None
+        return _clean_base64(value) if len(value) * 3 // 4 <= self._image_bytes else None
+
+    def _show(self, kind: Any, bundle: dict[str, str], name: str = "", *, update: bool = False) -> None:
         output = Output(kind=kind, data=bundle)
-        if message == "update_display_data":
-            if isinstance(display_id, str) and display_id in self._displays:
-                self._outputs[self._displays[display_id]] = (output, None)
-            return
-        if len(self._outputs) >= self._most_outputs:
-            self.dropped += sum(map(len, bundle.values()))
-            return
-        if isinstance(display_id, str):
-            self._displays[display_id] = len(self._outputs)
-        self._outputs.append((output, None))
-        if self._on_output is not None:
+        if not update:
+            self._clear()
+        if update and name in self._displays:
+            for place in self._displays[name]:
+                self._outputs[place] = (output, None)
+            shown = bool(self._displays[name])
+        else:
+            # what is updated in a later cell than the one that displayed it has no place here yet
+            shown = len(self._outputs) < self._most_outputs
+            if shown:
+                if name:
+                    self._displays.setdefault(name, []).append(len(self._outputs))
+                self._outputs.append((output, None))
+            else:
+                self.dropped += sum(map(len, bundle.values()))
+        if shown and self._on_output is not None:
             self._on_output(output)
 
     def _changes(self, content: dict[str, Any]) -> None:
@@ -220,12 +282,26 @@ class Collector:
         """Whether an error was among the messages."""
         return self._error is not None
 
-    def observation(self, status: Any, **more: Any) -> Observation:
+    def observation(self, status: Any, *, note: str = "", **more: Any) -> Observation:
         """Return what was collected; an error makes an ``ok`` into an ``error``."""
-        outputs = [output if kept is None else Output(kind=output.kind, data={"text/plain": str(kept)}) for output, kept in self._outputs]
+        outputs = [output if text is None else Output(kind=output.kind, data={"text/plain": str(text)}) for output, text in self._outputs]
         if status == "ok" and self._error is not None:
             status = "error"
-        return Observation(status=status, outputs=outputs, error=self._error, namespace=self._namespace, dropped_bytes=self.dropped, **more)
+        notes = [note] if note else []
+        if status == "error" and self._error is not None and self._error.name == "SystemExit":
+            notes.append("the cell ended here; the kernel goes on and keeps its variables")
+        if self.unshown:
+            types = ", ".join(plain(mime)[:100] for mime in self.unshown)
+            notes.append(f"not shown, for it is neither text nor a picture of a known type: {types}")
+        return Observation(
+            status=status,
+            outputs=outputs,
+            error=self._error,
+            namespace=self._namespace,
+            dropped_bytes=self.dropped,
+            note="; ".join(notes),
+            **more,
+        )
 
 
 def _clean_base64(text: str) -> str | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
-from workbench.errors import SandboxError
+from workbench.errors import WorkbenchError
 from workbench.kernels.provisioners.base import SandboxProvisioner
 
 GROUP = "jupyter_client.kernel_provisioners"
@@ -28,24 +28,35 @@ class Swept:
     skipped: dict[str, str] = field(default_factory=dict)
 
 
-def provisioners() -> dict[str, type[SandboxProvisioner]]:
-    """Return the provisioner of every sandbox that is installed.
+def installed() -> dict[str, EntryPoint]:
+    """Return where the provisioner of every sandbox is; none of them is imported, for the packages it needs may be missing.
 
     Examples
     --------
-    >>> provisioners()["local"].__name__
+    >>> installed()["local"].load().__name__
     'LocalProvisioner'
     """
     points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
-    return {point.name.removeprefix(PREFIX): point.load() for point in points if point.name.startswith(PREFIX)}
+    return {point.name.removeprefix(PREFIX): point for point in points if point.name.startswith(PREFIX)}
 
 
 async def sweep() -> Swept:
-    """Remove what dead processes left in every sandbox; one that cannot be reached does not keep the others from it."""
+    """Remove what dead processes left in every sandbox; one that cannot be looked at does not keep the others from it."""
     swept = Swept()
-    for sandbox, provisioner in provisioners().items():
+    for sandbox, point in installed().items():
         try:
-            swept.removed[sandbox] = await provisioner.sweep()
-        except SandboxError as error:
+            swept.removed[sandbox] = await _sweep(point)
+        except ImportError as error:
+            remedy = f"pip install 'codeact-workbench[{sandbox}]'"
+            swept.skipped[sandbox] = f"not installed: the package {error.name or error} is missing ({remedy})"
+        except WorkbenchError as error:
             swept.skipped[sandbox] = str(error)
+        except Exception as error:
+            # of a service far away, or of a provisioner that somebody else wrote
+            swept.skipped[sandbox] = f"{type(error).__name__}: {error}"
     return swept
+
+
+async def _sweep(point: EntryPoint) -> list[str]:
+    provisioner: type[SandboxProvisioner] = point.load()
+    return await provisioner.sweep()

@@ -13,8 +13,8 @@ from typing import Any
 from jupyter_client.kernelspec import KernelSpecManager
 
 from workbench.errors import UsageError
-from workbench.kernels import environments
-from workbench.kernels.orphans import PREFIX, provisioners
+from workbench.kernels import environments, orphans
+from workbench.kernels.orphans import PREFIX
 from workbench.kernels.policy import Policy
 
 FIRST = ("python-ds", "local")
@@ -105,7 +105,7 @@ def install(
     UsageError
         If anything of it cannot be, or the place cannot be written.
     """
-    known = provisioners()
+    known = orphans.installed()
     if sandbox not in known:
         raise UsageError(f"no sandbox {sandbox!r} is installed", hint=f"there are: {', '.join(known)}")
     environments.find(environment)

@@ -14,11 +14,12 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import branch
+import cells
 import showing
+import streams
 import workbench_tools  # noqa: F401 - an agent's kernel finds it imported
 import zmq
-from ipykernel import ipkernel
-from ipykernel.ipkernel import IPythonKernel
+from ipykernel import iostream, ipkernel
 from ipykernel.kernelapp import IPKernelApp
 from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.profiledir import ProfileDir
@@ -59,6 +60,14 @@ class Kernel(IPKernelApp):
 
     def init_crash_handler(self) -> None:
         """Nothing: what goes wrong is in the log."""
+
+    def init_io(self) -> None:
+        """Make streams that no cell can close; by the name that the trait has, they could not be imported any more."""
+        iostream.OutStream = streams.Stream
+        try:
+            super().init_io()
+        finally:
+            iostream.OutStream = streams.OutStream
 
     def init_kernel(self) -> None:
         """Make the kernel without its look at every module there is, which would unshare the image's memory for nothing."""
@@ -107,8 +116,9 @@ def prepare(modules: list) -> list:
     os.makedirs(os.environ["IPYTHONDIR"], exist_ok=True)
     profile = ProfileDir.create_profile_dir_by_name(os.environ["IPYTHONDIR"], "default")
     # there before matplotlib, whose figures it shows when a cell is over
-    shell = ZMQInteractiveShell.instance(config=CONFIG, profile_dir=profile, compiler_class=IPythonKernel.compiler_class.default_value)
+    shell = ZMQInteractiveShell.instance(config=CONFIG, profile_dir=profile, compiler_class=cells.CellKernel.compiler_class.default_value)
     showing.install(shell)
+    cells.install(shell)
     failed = []
     for name in [*LATE_IMPORTS, *modules]:
         try:
@@ -122,7 +132,7 @@ def prepare(modules: list) -> list:
     return failed
 
 
-OURS = ("branch", "confine", "image", "kernel", "showing", "survey", "system_calls")
+OURS = ("branch", "cells", "confine", "image", "kernel", "showing", "streams", "survey", "system_calls")
 """Names of modules that the agent may give to its own."""
 
 CONFIG = Config({"HistoryManager": {"enabled": False}})
@@ -143,7 +153,7 @@ def serve(connection_file: str) -> None:
             return
         except branch.Branched as branched:
             branch.settle(Kernel.instance(), branched.request)
-            for singleton in (Kernel, IPythonKernel):
+            for singleton in (Kernel, cells.CellKernel):
                 singleton.clear_instance()
             zmq.Context._instance = None
             connection_file = branched.request["connection_file"]
@@ -157,14 +167,26 @@ def run(connection_file: str) -> None:
         profile = ZMQInteractiveShell.instance().profile_dir
         os.makedirs(profile.location, exist_ok=True)
         profile.check_dirs()
-    app = Kernel.instance(connection_file=connection_file, log_level=logging.ERROR)
+    app = Kernel.instance(connection_file=connection_file, log_level=logging.ERROR, kernel_class=cells.CellKernel)
     app.initialize([])
+    app.session.pack = cells.tolerant(app.session.pack)
     if fresh:
         showing.install(app.shell)
+        cells.install(app.shell)
+    app.kernel.streams = streams.Streams()
     branch.install(app.kernel)
     handlers.install(app.kernel)
     IOLoop.current().add_callback(wake_on_signals)
-    app.start()
+    start = app.start
+    while True:
+        try:
+            start()
+            return
+        except branch.Branched:
+            raise
+        except SystemExit:
+            # a task that a cell left to the event loop exits: it ends, and the kernel goes on
+            start = IOLoop.current().start
 
 
 if __name__ == "__main__":
