@@ -177,7 +177,7 @@ COMMANDS = {
     "! without a terminal": Cell('!python -c "import sys; print(sys.stdin.isatty(), sys.stdout.isatty())"', "False False"),
     "%%bash": Cell("%%bash\necho from bash\npython -c 'import sys; print(len(sys.stdin.read()))'", ("from bash",)),
     "subprocess": Cell("subprocess.run(['cat'], timeout=60).returncode", "0"),
-    "subprocess into sys.stdout": Cell("subprocess.run(['echo', 'x'], stdout=sys.stdout, stderr=sys.stderr).returncode", "x\n0"),
+    "subprocess into sys.stdout": Cell("subprocess.run(['sh', '-c', 'echo x'], stdout=sys.stdout, stderr=sys.stderr).returncode", "x\n0"),
     "os.system": Cell("print('a')\nos.system('cat; echo b')\nprint('c')", "a\nb\nc"),
     "accents cut in two": Cell('os.system("python -c \\"print(\'é\' * 70000)\\"");', ("ééé",), never="\ufffd"),
     "input": Cell("name = input('name? ')", ("StdinNotImplementedError", "nobody to answer"), "error", kinds=""),
@@ -242,7 +242,7 @@ TOGETHER = {
     "a child": Cell(
         "subprocess.run(['sh', '-c', 'echo from a child; echo wrong >&2']).returncode", ("from a child", "[stderr] wrong", "0")
     ),
-    "a child and then Python": Cell("subprocess.run(['echo', 'first'])\nprint('second')", "first\nsecond"),
+    "a child and then Python": Cell("subprocess.run(['sh', '-c', 'echo first'])\nprint('second')", "first\nsecond"),
     "a fork": Cell(
         "if not os.fork():\n    os.write(1, b'from a fork\\n')\n    os._exit(0)\nos.wait()\nprint('and from the parent')",
         ("from a fork\nand from the parent",),
@@ -252,7 +252,7 @@ TOGETHER = {
         "p.start()\np.join()\np.exitcode",
         ("from a process\n0",),
     ),
-    "an awaited child": Cell("p = await asyncio.create_subprocess_exec('echo', 'awaited')\nawait p.wait()", ("awaited\n0",)),
+    "an awaited child": Cell("p = await asyncio.create_subprocess_exec('sh', '-c', 'echo awaited')\nawait p.wait()", ("awaited\n0",)),
     "a warning": Cell("import warnings\nwarnings.warn('careful')", ("[stderr]", "UserWarning: careful")),
     "logging": Cell("import logging\nlogging.warning('logged')", ("[stderr] WARNING:root:logged",)),
     "a recursion without end": Cell("def down(): down()\ndown()", ("RecursionError",), "error"),

@@ -234,7 +234,7 @@ def describe(environment: Environment) -> str:
     True
     """
     names = sorted({locks.parse_package(package).name for package in environment.packages})
-    named = ", ".join(name for name in names if name not in definition.PLUMBING)
+    named = ", ".join(name for name in names if name not in (*definition.PLUMBING, "pip"))
     return f"Python {PYTHON}" + (f" with {named}" if named else " and its standard library")
 
 

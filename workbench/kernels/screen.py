@@ -44,7 +44,8 @@ class Screen:
         text = text.removesuffix(self._unfinished)
         if text.count("\r") > _MANY:
             text = _OVERWRITTEN.sub("", text)
-        settled, place = [], 0
+        settled: list[str] = []
+        place = 0
         for move in _MOVE.finditer(text):
             if self._moves >= _MOST_MOVES:
                 return "".join([*settled, self._write(plain(_MOVE.sub("\n", text[place:])))])

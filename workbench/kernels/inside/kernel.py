@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import branch
 import cells
+import packages
 import showing
 import streams
 import workbench_tools  # noqa: F401 - an agent's kernel finds it imported
@@ -119,6 +120,7 @@ def prepare(modules: list) -> list:
     shell = ZMQInteractiveShell.instance(config=CONFIG, profile_dir=profile, compiler_class=cells.CellKernel.compiler_class.default_value)
     showing.install(shell)
     cells.install(shell)
+    packages.install(shell)
     failed = []
     for name in [*LATE_IMPORTS, *modules]:
         try:
@@ -132,7 +134,7 @@ def prepare(modules: list) -> list:
     return failed
 
 
-OURS = ("branch", "cells", "confine", "image", "kernel", "showing", "streams", "survey", "system_calls")
+OURS = ("branch", "cells", "confine", "image", "kernel", "packages", "showing", "streams", "survey", "system_calls")
 """Names of modules that the agent may give to its own."""
 
 CONFIG = Config({"HistoryManager": {"enabled": False}})
@@ -147,6 +149,7 @@ def serve(connection_file: str) -> None:
     for name in OURS:
         sys.modules.pop(name, None)
     sys.path[:] = [path for path in sys.path if path != HERE]
+    packages.lay_over()
     while True:
         try:
             run(connection_file)
@@ -173,6 +176,7 @@ def run(connection_file: str) -> None:
     if fresh:
         showing.install(app.shell)
         cells.install(app.shell)
+        packages.install(app.shell)
     app.kernel.streams = streams.Streams()
     branch.install(app.kernel)
     handlers.install(app.kernel)
