@@ -51,6 +51,6 @@ class Observation(BaseModel):
     dropped_bytes: int = 0
     """Output beyond the kernel's output limit, counted but not kept."""
     note: str = ""
-    """What the sandbox did about it: which limit was hit, whether the kernel's memory was lost."""
+    """What the sandbox did about it: which limit was hit, whether the kernel's memory was lost, what is not shown and why."""
     state_lost: bool = False
     """True where the kernel died: its variables are gone."""

@@ -50,7 +50,7 @@ PROGRESS = {
         "for i in range(5):\n    print(f'\\r{25 * i}%', end='', flush=True)\nprint()", "100%\n[variables: i (int = 4)]"
     ),
     "like tqdm": Cell(
-        "import sys\nfor i in range(30):\n    sys.stderr.write(f'\\r{i:3}%|{\"#\" * i:30}| {i}/29 [00:00<?, 9it/s]')\nsys.stderr.write('\\n');",
+        "for i in range(30):\n    sys.stderr.write(f'\\r{i:3}%|{\"#\" * i:30}| {i}/29 [00:00<?, 9it/s]')\nsys.stderr.write('\\n');",
         f"[stderr]  29%|{'#' * 29} | 29/29 [00:00<?, 9it/s]\n[variables: i (int = 29)]",
         kinds="stderr",
     ),
@@ -270,7 +270,10 @@ TABLES = {
 }
 CELLS = {f"{table}: {name}": cell for table, cells in TABLES.items() for name, cell in cells.items()}
 
-SETUP = "import argparse, asyncio, contextlib, io, os, subprocess, sys, threading\nfrom IPython.display import clear_output\nhere = []\nstart = os.getcwd()"
+SETUP = (
+    "import argparse, asyncio, contextlib, io, os, subprocess, sys, threading\n"
+    "from IPython.display import clear_output\nhere = []\nstart = os.getcwd()"
+)
 
 
 @pytest.fixture(scope="module", params=BACKENDS)

@@ -18,6 +18,7 @@ from workbench.kernels.environments import Environment
 from workbench.kernels.limits import Limits
 
 from .jupyter import BrowserKernel, Server, folders, text
+from .package_index import NAME, index
 from .tools import eventually
 
 pytestmark = pytest.mark.walls
@@ -230,3 +231,18 @@ async def test_when_the_server_is_killed_its_kernels_die_at_once(doomed: Server)
     assert doomed.live() == []
     assert len(doomed.cli("kernels", "gc")["removed"]["local"]) == 1
     assert [path for path in (doomed.root / "t").glob("workbench-*/*") if path.is_dir()] == []
+
+
+async def test_packages_are_installed_where_the_kernelspec_lets_them_through(server: Server, tmp_path: Path) -> None:
+    with index(tmp_path) as port:
+        spec = ["--environment", "python-min", "--name", "with-index", "--network", f"localhost:{port}", "--prefix", str(server.root)]
+        server.cli("kernels", "install", *spec)
+        async with server.kernel("with-index") as kernel:
+            assert "Successfully installed" in text(await kernel.run(f"%pip install -i http://localhost:{port}/simple {NAME}"))
+            assert text(await kernel.run("import made_up\nmade_up.version")) == "'2.0'"
+
+
+async def test_exit_ends_the_cell_and_not_the_kernel(kernel: BrowserKernel) -> None:
+    assert text(await kernel.run("x = 1\nexit()\nx = 2")) == "SystemExit"
+    assert text(await kernel.run("import sys\nsys.stdout = None\nx")).startswith("1[sys.stdout was left as None")
+    assert text(await kernel.run("print('back')")) == "back\n"

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import http.server
-import threading
-import zipfile
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,46 +13,9 @@ from workbench.kernels.environments import Environment
 from workbench.kernels.policy import Policy
 
 from .conftest import Opener
+from .package_index import NAME, index, wheel
 
 pytestmark = pytest.mark.walls
-
-NAME = "workbench-made-up"
-
-
-def wheel(folder: Path, version: str, *, name: str = NAME, module: str = "made_up", requires: str = "") -> None:
-    """Write a package of one module, which knows its version."""
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = f"{name.replace('-', '_')}-{version}"
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + (f"Requires-Dist: {requires}\n" if requires else "")
-    parts = {
-        f"{module}.py": f"version = {version!r}\n",
-        f"{stem}.dist-info/METADATA": metadata,
-        f"{stem}.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{stem}.dist-info/RECORD": "",
-    }
-    with zipfile.ZipFile(folder / f"{stem}-py3-none-any.whl", "w") as file:
-        for path, text in parts.items():
-            file.writestr(path, text)
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves folders as pip expects an index to be."""
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
-
-
-@pytest.fixture
-def index(tmp_path: Path) -> Iterator[int]:
-    """The port of a package index with two versions of one package, and a newer version of one of the environment's."""
-    simple = tmp_path / "served" / "simple"
-    for version in ("1.0", "2.0"):
-        wheel(simple / NAME, version, requires="traitlets")
-    wheel(simple / "traitlets", "99.0", name="traitlets", module="traitlets_of_the_index")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path / "served")) as server:
-        threading.Thread(target=server.serve_forever).start()
-        yield server.server_port
-        server.shutdown()
 
 
 async def shown(kernel: Kernel, code: str) -> str:
@@ -65,9 +24,16 @@ async def shown(kernel: Kernel, code: str) -> str:
     return as_text(observation, sees_images=False)
 
 
-async def test_what_is_installed_through_the_allowlist_can_be_imported(opened: Opener, index: int) -> None:
-    kernel = await opened(policy=Policy(network=(f"localhost:{index}",)))
-    await shown(kernel, f"import os\nos.environ['PIP_INDEX_URL'] = 'http://localhost:{index}/simple'")
+@pytest.fixture
+async def kernel(opened: Opener, tmp_path: Path) -> AsyncIterator[Kernel]:
+    """A kernel that may reach an index on this machine, and nothing else."""
+    with index(tmp_path) as port:
+        kernel = await opened(policy=Policy(network=(f"localhost:{port}",)))
+        await shown(kernel, f"import os\nos.environ['PIP_INDEX_URL'] = 'http://localhost:{port}/simple'")
+        yield kernel
+
+
+async def test_what_is_installed_through_the_allowlist_can_be_imported(kernel: Kernel) -> None:
     told = await shown(kernel, f"%pip install {NAME}==1.0")
     assert f"Successfully installed {NAME}-1.0" in told and "lasts until this kernel is restarted" in told
     # what the environment has already is not installed again

@@ -116,7 +116,8 @@ class Kernel(ABC):
         timeout : float, optional
             Seconds; by default the session's longest.
         on_output : callable, optional
-            Called with each output as it arrives.
+            Called with each output as it arrives, and with a display again when it is updated. Streams arrive in pieces: one
+            that begins with a carriage return takes the place of the line that was shown last.
 
         Returns
         -------
