@@ -175,7 +175,7 @@ COMMANDS = {
     "! captured": Cell("%%capture seen\n!echo inner\nprint('py')", "[variables: seen (CapturedIO)]"),
     "what was captured": Cell("seen.stdout", "'inner\\npy\\n'"),
     "! without a terminal": Cell('!python -c "import sys; print(sys.stdin.isatty(), sys.stdout.isatty())"', "False False"),
-    "%%bash": Cell("%%bash\necho from bash\npython -c 'import sys; print(len(sys.stdin.read()))'", ("from bash",)),
+    "%%sh": Cell("%%sh\necho from sh\npython -c 'import sys; print(len(sys.stdin.read()))'", ("from sh",)),
     "subprocess": Cell("subprocess.run(['cat'], timeout=60).returncode", "0"),
     "subprocess into sys.stdout": Cell("subprocess.run(['sh', '-c', 'echo x'], stdout=sys.stdout, stderr=sys.stderr).returncode", "x\n0"),
     "os.system": Cell("print('a')\nos.system('cat; echo b')\nprint('c')", "a\nb\nc"),
@@ -251,6 +251,9 @@ TOGETHER = {
         "import multiprocessing\np = multiprocessing.get_context('fork').Process(target=print, args=('from a process',))\n"
         "p.start()\np.join()\np.exitcode",
         ("from a process\n0",),
+    ),
+    "a fork that prints": Cell(
+        "print('once')\nif not os.fork():\n    print('from a fork')\n    os._exit(0)\nos.wait();", "once\nfrom a fork"
     ),
     "an awaited child": Cell("p = await asyncio.create_subprocess_exec('sh', '-c', 'echo awaited')\nawait p.wait()", ("awaited\n0",)),
     "a warning": Cell("import warnings\nwarnings.warn('careful')", ("[stderr]", "UserWarning: careful")),

@@ -59,16 +59,20 @@ class Stream(OutStream):
 
     def write(self, string: str) -> int:
         """Write ``string``, after what a child process has written before."""
-        # the thread that watches does not exist in a fork, where the lock may be held for ever
         if self._is_master_process():
             self.take()
-        return super().write(string)
+            return super().write(string)
+        # a fork has none of the threads that take and send, and whatever its parent has not sent yet is its parent's
+        data = memoryview(string.encode("utf-8", "replace"))
+        while data:
+            data = data[os.write(self.descriptor, data) :]
+        return len(string)
 
     def flush(self) -> None:
         """Send everything that was written."""
         if self._is_master_process():
             self.take()
-        super().flush()
+            super().flush()
 
     def close(self) -> None:
         """Send everything that was written, and stay open."""
