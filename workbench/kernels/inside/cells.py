@@ -1,5 +1,6 @@
 """An IPython kernel that survives what cells do to it: to its streams, to its standard input, to the encoding of its messages."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -25,7 +26,7 @@ class CellKernel(IPythonKernel):
     def set_parent(self, ident: object, parent: dict, channel: str = "shell") -> None:
         """Begin to handle a request; a thread may have replaced a stream since the last one."""
         if channel == "shell" and self.streams is not None:
-            self.streams.put_back()
+            self.put_back_streams()
         super().set_parent(ident, parent, channel)
 
     async def process_control(self, message: object) -> None:
@@ -41,6 +42,11 @@ class CellKernel(IPythonKernel):
         try:
             return await super().do_execute(*args, **kwargs)
         finally:
+            self.put_back_streams()
+
+    def put_back_streams(self) -> None:
+        """Put back the streams as well as it can be done: a kernel without memory or descriptors must answer all the same."""
+        with contextlib.suppress(Exception):
             self.streams.put_back()
 
     def raw_input(self, prompt: object = "") -> str:

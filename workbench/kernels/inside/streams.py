@@ -43,7 +43,9 @@ class Stream(OutStream):
         poll.register(self.readable, select.POLLIN)
         while True:
             poll.poll()
-            self.take()
+            # there may be no memory for a moment
+            with contextlib.suppress(MemoryError):
+                self.take()
 
     def take(self) -> None:
         """Take what was written to the descriptor so far."""
