@@ -144,7 +144,8 @@ def test_of_what_arrives_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> No
     shown = Progress()
     for piece in (*HOSTILE, "\n", "verdict: solved\n"):
         shown.text(piece)
-        shown.output(Output(kind="stdout", data={"text/plain": piece}))
+        # a piece that begins with a carriage return is the last line in its new state
+        shown.output(Output(kind="stdout", data={"text/plain": f"_{piece}"}))
     for event in events():
         shown(event)
     said = harmless(capsys.readouterr().err)
@@ -168,6 +169,14 @@ def test_of_a_run_on_a_terminal_appears_as_it_arrives(capsys: pytest.CaptureFixt
     said = COLOUR.sub("", capsys.readouterr().err)
     assert said.count("I look.") == 0 and said.count("y") == 10 and "never" not in said and "the rest is in the record" in said
     assert said.splitlines()[-2:] == ["  Not streamed.", "step 2: model 1.0 s"]
+
+
+def test_a_progress_bar_stays_in_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = Progress()
+    for piece in ("10%", "\r20%", "\r30%\n", "done"):
+        shown.output(Output(kind="stderr", data={"text/plain": piece}))
+    said = COLOUR.sub("", capsys.readouterr().err)
+    assert said == "  10%\r\x1b[2K  20%\r\x1b[2K  30%\n  done"
 
 
 def test_nothing_is_streamed_where_nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:

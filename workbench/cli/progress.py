@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rich.control import Control
+from rich.segment import ControlType
+
 from workbench.cli.errors import line, progress
 from workbench.events import ActionTaken, Branched, Event, KernelStarted, ModelCalled, Noticed, Observed, RunStarted, Scored, StepFinished
 from workbench.kernels.collect import cut_middle
@@ -86,6 +89,13 @@ class Progress:
         if self._left <= 0:
             return
         text = output.text or f"[{next(iter(output.data), 'output')}]\n"
+        if text.startswith("\r"):
+            # the last line in its new state, as of a progress bar
+            text = text[1:]
+            self._left += len(text) - 1
+            if self._mid_line and not self._newlines:
+                progress.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2)))
+                self._mid_line = False
         self._write(text[: self._left], style="cyan")
         self._left -= len(text)
         if self._left <= 0:

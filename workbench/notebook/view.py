@@ -80,7 +80,7 @@ class LiveView:
         for output in outputs:
             last = self._outputs[-1] if self._outputs else None
             if last is not None and last.kind == output.kind and output.kind in ("stdout", "stderr"):
-                self._outputs[-1] = Output(kind=output.kind, data={"text/plain": (last.text + output.text)[-_TEXT_SIZE:]})
+                self._outputs[-1] = Output(kind=output.kind, data={"text/plain": _continued(last.text, output.text)[-_TEXT_SIZE:]})
             else:
                 self._outputs = [*self._outputs, output][-_OUTPUTS:]
         self._refresh()
@@ -146,6 +146,17 @@ class LiveView:
                 text = f"graded in {event.seconds:.1f} s"
                 return _note(text), text
         return "", ""
+
+
+def _continued(text: str, piece: str) -> str:
+    r"""Return a stream with one more piece; one that begins with a carriage return is the last line in its new state.
+
+    Examples
+    --------
+    >>> _continued("a\n10%", "\r20%"), _continued("a\n", "b")
+    ('a\n20%', 'a\nb')
+    """
+    return text[: text.rfind("\n") + 1] + piece[1:] if piece.startswith("\r") else text + piece
 
 
 def _note(text: str, title: str = "") -> str:
