@@ -85,7 +85,7 @@ def test_they_reach_the_model() -> None:
 @pytest.mark.parametrize(
     "given",
     ["oracle", "nop", "baseline", "cheat", "cheat:link", "cassette:x.jsonl", "function:json:dumps", lambda messages: "", nop()],
-    ids=str,
+    ids=lambda given: given if isinstance(given, str) else type(given).__name__,
 )
 def test_a_model_that_has_none_refuses_them(given: Any) -> None:
     with pytest.raises(UsageError, match="takes no model options"):
