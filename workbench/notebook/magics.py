@@ -72,7 +72,8 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
         text = interpolate(cell, self.shell.user_ns).strip()
         if not text:
             raise MagicUsageError("%%agent needs a task: write it below, in plain words")
-        return _run(self.shell, lambda: Interactive(text, given.pop("environment")), given)
+        environment = given.pop("environment")
+        return _run(self.shell, lambda: Interactive(text, environment), given)
 
     @magic_arguments()
     @argument("action", choices=["run", "list", "show"], help="what to do")
