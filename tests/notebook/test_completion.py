@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-import workbench
+from workbench.notebook.magics import register
 from workbench.tasks import find
 
 
@@ -13,7 +13,7 @@ from workbench.tasks import find
 def shell():
     """A shell of IPython with the magics."""
     made = InteractiveShell()
-    workbench.load_ipython_extension(made)
+    register(made)
     return made
 
 
