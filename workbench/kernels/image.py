@@ -37,8 +37,6 @@ _guard = threading.Lock()
 _images: dict[Path, Image] = {}
 _running: WeakSet[Image] = WeakSet()
 _lacking: NoImages | None = None
-_warming: set[asyncio.Task[None]] = set()
-"""An event loop keeps no task alive by itself."""
 
 
 class NoImages(SandboxError):
@@ -249,21 +247,18 @@ async def lent(environment: Environment, mounts: Sequence[Mount] = (), devices: 
 
 
 def warm(environment: Environment) -> None:
-    """Begin to start the image of an environment, from the running event loop, if kernels are going to be forked from one.
+    """Begin to start the image of an environment, in a thread of the running event loop, if kernels are forked from one here.
 
     If it cannot be started, whoever asks for a kernel is told.
     """
-    warming = asyncio.create_task(_warm(environment))
-    _warming.add(warming)
-    warming.add_done_callback(_warming.discard)
+    # an image dies with the thread that started it, and this one lives as long as the loop
+    asyncio.get_running_loop().run_in_executor(None, _warm, environment)
 
 
-async def _warm(environment: Environment) -> None:
-    if not environment.built or (await asyncio.to_thread(protection)).kind != "bubblewrap":
-        return
+def _warm(environment: Environment) -> None:
     with contextlib.suppress(SandboxError, OSError):
-        async with lent(environment) as image:
-            await asyncio.to_thread(give_back, image)
+        if environment.built and protection().kind == "bubblewrap":
+            give_back(borrow(environment))
 
 
 def _give_back_unused(borrowed: asyncio.Future[Image]) -> None:
@@ -276,7 +271,6 @@ def _forked() -> None:
     global _guard
     _guard = threading.Lock()
     _images.clear()
-    _warming.clear()
     for image in list(_running):
         image.disown()
     _running.clear()
