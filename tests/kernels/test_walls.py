@@ -152,6 +152,9 @@ print(subprocess.run(['env'], capture_output=True, text=True).stdout)
         "CLICOLOR_FORCE",
     }
     known |= {"FORCE_COLOR", "LC_CTYPE", "MALLOC_ARENA_MAX", "PYDEVD_USE_FRAME_EVAL", "COLUMNS", "LINES"}
+    # where packages that the kernel installs go, set by the program that makes the kernel
+    known |= {"PYTHONPATH", *(f"PIP_{name}" for name in ("PYTHON", "NO_CACHE_DIR", "NO_INPUT", "RETRIES", "ROOT_USER_ACTION"))}
+    known |= {"PIP_DISABLE_PIP_VERSION_CHECK"}
     listed = ast.literal_eval(shown.splitlines()[1])
     assert set(listed) <= known
 
