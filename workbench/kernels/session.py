@@ -202,8 +202,9 @@ class KernelSession(Kernel):
                 outcome = running.result()
                 cut_off = outcome == "cut off"
                 if outcome == "flooded":
-                    whose = "" if most == FLOOD_BYTES else f", with which the session has shown {self.policy.limits.output_bytes}"
-                    status, note = "flooded", f"stopped: more than {most} bytes of output{whose}"
+                    status, note = "flooded", f"stopped: more than {most} bytes of output"
+                    if most < FLOOD_BYTES:
+                        note = f"stopped: the kernel has shown all the output that it may in its life, {self.policy.limits.output_bytes} bytes"
             else:
                 note += "; it did not react to the interrupt and was killed"
                 lost = True

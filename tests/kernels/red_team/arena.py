@@ -23,8 +23,16 @@ from ..tools import PATIENCE, processes_of, text_of, told
 from .host import Host
 
 MIB = 2**20
-LIMITS = Limits(memory=768 * MIB, processes=64, file_bytes=64 * MIB, open_files=1024, scratch_bytes=64 * MIB, workspace_bytes=192 * MIB)
-"""Small, so that breaking them is quick."""
+LIMITS = Limits(
+    memory=768 * MIB,
+    processes=64,
+    file_bytes=64 * MIB,
+    open_files=1024,
+    scratch_bytes=64 * MIB,
+    workspace_bytes=192 * MIB,
+    output_bytes=2**40,
+)
+"""Small, so that breaking them is quick; but one attacker makes many floods, and must be able to show the last one too."""
 
 PLANT = "import os, resource\ncanary = {canary!r}\nopen('secret', 'w').write(canary)\nos.chmod('secret', 0o666)"
 SERVE = """
