@@ -29,7 +29,7 @@ LIMITS = Limits(
     file_bytes=64 * MIB,
     open_files=1024,
     scratch_bytes=64 * MIB,
-    workspace_bytes=192 * MIB,
+    workspace_bytes=96 * MIB,
     output_bytes=2**40,
 )
 """Small, so that breaking them is quick; but one attacker makes many floods, and must be able to show the last one too."""

@@ -163,8 +163,8 @@ for child in children: child.kill()
                 f"import os, tempfile\nos.chdir(tempfile.gettempdir())\n"
                 f"for i in range({HUGE} // {16 * MIB}):\n    with open(f'f{{i}}', 'wb') as file: file.write(bytes({16 * MIB}))",
             ),
-            ("inodes, by empty files", "Makes 60,000 files with nothing in them.", "for i in range(60_000): open(f'f{i}', 'w').close()"),
-            ("inodes, by folders", "Makes 60,000 folders.", "import os\nfor i in range(60_000): os.mkdir(f'd{i}')"),
+            ("inodes, by empty files", "Makes 30,000 files with nothing in them.", "for i in range(30_000): open(f'f{i}', 'w').close()"),
+            ("inodes, by folders", "Makes 30,000 folders.", "import os\nfor i in range(30_000): os.mkdir(f'd{i}')"),
         )
     ),
     *(
