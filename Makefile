@@ -3,7 +3,7 @@
 # make lab    sets everything up and opens the notebooks in JupyterLab
 # Everything lives in .venv/ and in the user's cache, and is installed from requirements.lock; all commands are safe to repeat.
 
-.PHONY: demo test lab soak red-team lint types check lowest drift relock bench system engine clean
+.PHONY: demo test lab soak red-team lint types check lowest drift relock bench system engine browser clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -15,7 +15,7 @@ demo: system $(INSTALLED)
 	@$(BIN)/workbench demo
 	@echo "  make lab    (the notebooks, in JupyterLab)"
 
-test: system engine $(INSTALLED)
+test: system engine browser $(INSTALLED)
 	@$(BIN)/workbench environments build python-min python-ds >/dev/null
 	$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
@@ -58,6 +58,10 @@ system:
 # The tests of the Docker sandbox start an engine of their own; without one they say loudly that they did not run.
 engine:
 	@sh .ci/system docker.io:dockerd
+
+# The tests of the notebook look at JupyterLab with Chromium; without it they say loudly that they did not run.
+browser:
+	@sh .ci/system chromium:chromium
 
 $(BIN)/python:
 	@sh .ci/venv $(VENV)

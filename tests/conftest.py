@@ -16,6 +16,7 @@ from workbench.kernels.environments import Environment
 
 _NO_WALLS = "NO WALLS"
 _NO_DISK = "NO SMALL DISK"
+NO_BROWSER = "NO BROWSER"
 REQUIRED = "WORKBENCH_REQUIRE_WALLS"
 """Set where walls are known to stand, as in CI: tests that need them then fail instead of being skipped."""
 
@@ -104,12 +105,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in red what the isolation tests could not try, so that a green run never hides it."""
+    """Say in red what could not be tried on this machine, so that a green run never hides it."""
     skipped = terminalreporter.stats.get("skipped", [])
     said = [report.longrepr[2] for report in skipped if isinstance(report.longrepr, tuple)]
-    reasons = [reason for reason in said if _NO_WALLS in reason or _NO_DISK in reason]
+    reasons = [reason for reason in said if any(lacking in reason for lacking in (_NO_WALLS, _NO_DISK, NO_BROWSER))]
     if reasons:
-        terminalreporter.section(f"{len(reasons)} tests of the sandbox or of a full disk DID NOT RUN", red=True, bold=True)
+        terminalreporter.section(f"{len(reasons)} tests of the sandbox, a full disk or the browser DID NOT RUN", red=True, bold=True)
         for reason in sorted(set(reasons)):
             terminalreporter.line(f"{reasons.count(reason)} tests: {reason}", red=True)
 

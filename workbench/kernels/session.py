@@ -204,7 +204,8 @@ class KernelSession(Kernel):
                 if outcome == "flooded":
                     status, note = "flooded", f"stopped: more than {most} bytes of output"
                     if most < FLOOD_BYTES:
-                        note = f"stopped: the kernel has shown all the output that it may in its life, {self.policy.limits.output_bytes} bytes"
+                        allowed = self.policy.limits.output_bytes
+                        note = f"stopped: the kernel has shown all the output that it may in its life, {allowed} bytes"
             else:
                 note += "; it did not react to the interrupt and was killed"
                 lost = True
