@@ -56,6 +56,20 @@ def _escape(match: re.Match[str]) -> str:
     return ascii(match[0])[1:-1]
 
 
+def shorten(text: str, most: int) -> str:
+    """Return the beginning of ``text``, at most ``most`` characters of it; it ends between two words, and shows that it was cut.
+
+    Examples
+    --------
+    >>> shorten("the sandbox is gone", 15)
+    'the sandbox …'
+    """
+    if len(text) <= most:
+        return text
+    start = text[: most - 2]
+    return f"{start.rpartition(' ')[0] or start} …"
+
+
 def plain(text: str) -> str:
     r"""Return a kernel's output without terminal sequences and control characters.
 

@@ -5,6 +5,7 @@ is a bubblewrap of its own instead of a microVM; what cannot be stood in for is 
 templates (a build only gives a name to a local environment) and copies no running machine (fork and snapshot answer 501).
 """
 
+from .envd import refused
 from .service import KEY, StandIn
 
-__all__ = ["KEY", "StandIn"]
+__all__ = ["KEY", "StandIn", "refused"]

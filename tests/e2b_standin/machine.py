@@ -209,6 +209,14 @@ class Machine:
                 process.resume()
         self.gone.clear()
 
+    async def kill_commands(self) -> None:
+        """Kill every command, and wait until whoever listens to one has heard of its end."""
+        for command in self.commands.values():
+            command.signal(signal.SIGKILL)
+            await command.ended
+            while command.listeners:
+                await asyncio.sleep(0.001)
+
     async def kill(self) -> None:
         """Kill everything in it; the last thing alive is the first process of its namespace."""
         self.resume()

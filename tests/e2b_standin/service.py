@@ -27,6 +27,7 @@ from .machine import Machine
 
 KEY = "e2b_0123456789abcdef0123456789abcdef01234567"
 _ENVD = "0.6.4"
+_STREAMS = ("/process.Process/Start", "/process.Process/Connect")
 
 
 class Sandbox:
@@ -84,6 +85,10 @@ class StandIn:
         self.timeouts: list[int] = []
         self.failing: str | None = None
         """A message with which every build ends."""
+        self.failed: list[str] = []
+        """Paths of the requests that were answered with a fault."""
+        self._faults: dict[tuple[str, str], list[Response]] = {}
+        self._streams: set[asyncio.Future[None]] = set()
         # asyncio sends at once only on sockets that say they speak TCP
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.bind(("127.0.0.1", 0))
@@ -134,10 +139,31 @@ class StandIn:
         for identity in list(self.sandboxes):
             await self._kill(identity)
 
-    def kill(self, identity: str) -> None:
-        """Kill a sandbox as its timeout would."""
+    def kill(self, identity: str, *, commands_first: bool = False) -> None:
+        """Kill a sandbox as its timeout would; its commands may be seen to be killed before it is seen to be gone."""
         assert self._loop is not None
-        asyncio.run_coroutine_threadsafe(self._kill(identity), self._loop).result(30)
+        asyncio.run_coroutine_threadsafe(self._kill(identity, commands_first=commands_first), self._loop).result(30)
+
+    def fail(self, method: str, path: str, *answers: Response) -> None:
+        """Give these answers, one after the other, to requests whose path begins with ``path``; the last one to all that follow."""
+        self._faults[method, path] = list(answers)
+
+    def mend(self) -> None:
+        """Answer everything as usual again."""
+        self._faults.clear()
+
+    def drop(self) -> None:
+        """Break every connection that carries the output of a command; the commands run on."""
+        assert self._loop is not None
+        for stream in list(self._streams):
+            self._loop.call_soon_threadsafe(stream.cancel)
+
+    def _fault(self, scope: Scope) -> Response | None:
+        for (method, path), answers in self._faults.items():
+            if scope["method"] == method and scope["path"].startswith(path):
+                self.failed.append(scope["path"])
+                return answers.pop(0) if len(answers) > 1 else answers[0]
+        return None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand a request to the service, or to the sandbox it names."""
@@ -155,7 +181,20 @@ class StandIn:
                 application = refused(502, envd.GONE)
             elif headers.get("x-access-token") != sandbox.machine.token:
                 application = refused(401, "unauthorized access, please provide a valid access token")
-        await application(scope, receive, send)
+        application = self._fault(scope) or application
+        if path not in _STREAMS:
+            await application(scope, receive, send)
+            return
+        stream = asyncio.ensure_future(application(scope, receive, send))
+        self._streams.add(stream)
+        try:
+            # an application that ends without an end to its answer makes the server break the connection
+            await asyncio.wait({stream})
+        finally:
+            stream.cancel()
+            self._streams.discard(stream)
+        if not stream.cancelled():
+            stream.result()
 
     def _machine(self, request: Request) -> Machine:
         return self.sandboxes[request.headers["e2b-sandbox-id"]].machine
@@ -192,10 +231,12 @@ class StandIn:
         loop = asyncio.get_running_loop()
         sandbox.alarm = loop.call_later(seconds, lambda: asyncio.ensure_future(self._kill(sandbox.identity)))
 
-    async def _kill(self, identity: str) -> bool:
+    async def _kill(self, identity: str, *, commands_first: bool = False) -> bool:
         sandbox = self.sandboxes.pop(identity, None)
         if sandbox is None:
             return False
+        if commands_first:
+            await sandbox.machine.kill_commands()
         if sandbox.alarm is not None:
             sandbox.alarm.cancel()
         await sandbox.machine.kill()

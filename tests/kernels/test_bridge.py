@@ -136,6 +136,7 @@ class Link:
         self.clients: list[AsyncKernelClient] = []
         self.heard = 0
         self.breaks: list[float] = []
+        self.losing = False
         self.sent = 0
 
     async def send(self, data: bytes) -> None:
@@ -183,7 +184,8 @@ class Link:
         assert self.process.stdout is not None
         while data := await self.process.stdout.read(2**16):
             self.heard += len(data)
-            await self.bridge.feed(data)
+            if not self.losing:
+                await self.bridge.feed(data)
         self.bridge.lost("the pipe was closed")
 
     async def client(self) -> AsyncKernelClient:
@@ -274,9 +276,32 @@ async def test_a_line_that_breaks_arrives_once_all_the_same(linked: Opener, brea
     assert link.bridge.exit is None
 
 
-async def test_when_nothing_can_be_sent_the_kernel_counts_as_dead(linked: Opener) -> None:
+@pytest.mark.parametrize("piece", [b"", b'9 {"channel": "iopub", "client": "", "fra', b'oken line"]}\n'])
+async def test_what_was_lost_on_the_way_out_comes_again_once(linked: Opener, piece: bytes) -> None:
     link = await linked()
     client = await link.client()
+    await run(client, "x = 41")
+    before = link.heard
+    link.losing = True
+    request = client.execute("for number in range(5): print(number, flush=True)", stop_on_error=False)
+    assert await eventually(lambda: link.heard > before + 2000)
+    link.losing = False
+    # what the new connection begins with may be the middle of a line
+    await link.bridge.again()
+    await link.bridge.feed(piece)
+    text = ""
+    while (message := await client.get_iopub_msg(timeout=PATIENCE))["content"].get("execution_state") != "idle":
+        if message["parent_header"].get("msg_id") == request:
+            text += message["content"].get("text", "")
+    assert text == "0\n1\n2\n3\n4\n"
+    assert (await reply(client, request))["content"]["status"] == "ok"
+    assert (await run(client, "print(x + 1)"))[1] == "42\n"
+
+
+async def test_when_nothing_can_be_sent_the_kernel_counts_as_dead(linked: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = await linked()
+    client = await link.client()
+    monkeypatch.setattr(near, "_PAUSES", (0.0, 0.01))
     link.breaks = [0.0] * 100
     client.execute("1")
     assert "cannot be reached" in (await asyncio.wait_for(link.bridge.wait(), PATIENCE)).log
@@ -468,6 +493,8 @@ async def test_what_a_hostile_far_end_writes_does_no_harm(linked: Opener) -> Non
     link = await linked()
     client = await link.client()
     forged = base64.b64encode(b"forged").decode()
+    heard = link.bridge._heard
+    assert heard is not None
     for line in (
         b"\xff\xfe garbage",
         b"[" * 50_000,
@@ -478,7 +505,8 @@ async def test_what_a_hostile_far_end_writes_does_no_harm(linked: Opener) -> Non
         json.dumps({"event": "ready", "report": "again"}).encode(),
         b"x" * 4 * 2**20,
     ):
-        await link.bridge.feed(line + b"\n")
+        await link.bridge.feed(b"%d %s\n" % (link.bridge._heard + 1, line))
+    link.bridge._heard = heard
     while True:
         try:
             content, text = await run(client, "print('still here')")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from tests.e2b_standin import KEY, StandIn
+from tests.e2b_standin import KEY, StandIn, refused
 from workbench.errors import SandboxError
 from workbench.kernels import environments, templates
 from workbench.kernels.environments import Environment
@@ -65,6 +67,40 @@ async def test_without_a_key_nothing_is_built(service: StandIn, monkeypatch: pyt
     with pytest.raises(SandboxError, match="E2B_API_KEY is not set"):
         await templates.build(MINIMAL)
     assert service.builds == {}
+
+
+_PAGE = HTMLResponse("<html><head><title>404 Not Found</title></head><body></body></html>", 404)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "answer", "said"),
+    [
+        (
+            "GET",
+            "/templates/aliases/",
+            _PAGE,
+            r"GET http://\S+/workbench-\S+ was answered with status 404 and 404 Not Found",
+        ),
+        ("GET", "/templates/aliases/", Response(status_code=404), r"/templates/aliases/\S+ was answered with status 404 and an empty body"),
+        ("GET", "/templates/aliases/", Response(status_code=200), "an empty body"),
+        ("GET", "/templates/aliases/", JSONResponse({"detail": "Not Found"}, 404), "status 404 and .*Not Found"),
+        ("GET", "/templates/aliases/", JSONResponse([], 404), "status 404 and \\[\\]"),
+        ("POST", "/v3/templates", _PAGE, "http://.* 404"),
+        ("POST", "/v3/templates", refused(404, "no such path"), "http://.* refused the request with 404: no such path"),
+        ("POST", "/v3/templates", refused(500, "internal"), "500.*internal"),
+        ("POST", "/v2/templates/", _PAGE, "http://.* 404"),
+        ("GET", "/templates/", _PAGE, "http://.* 404"),
+    ],
+)
+async def test_a_server_without_templates_is_an_error_that_names_what_was_asked(
+    service: StandIn, method: str, path: str, answer: Response, said: str
+) -> None:
+    service.fail(method, path, answer)
+    with pytest.raises(SandboxError, match=said) as caught:
+        await templates.build(MINIMAL)
+    assert templates.name(MINIMAL) in str(caught.value)
+    assert caught.value.hint is not None and "E2B_API_URL" in caught.value.hint
+    assert not re.search(r"<|b'|\n|JSONDecodeError", str(caught.value))
 
 
 def test_the_definition_reads_as_a_dockerfile() -> None:

@@ -23,6 +23,7 @@ import zmq.asyncio
 from jupyter_client.session import Session
 
 from workbench.errors import SandboxError
+from workbench.text import shorten
 
 MESSAGE_BYTES = 32 * 2**20
 """Largest message that is relayed, either way."""
@@ -33,10 +34,12 @@ STUCK_SECONDS = 2.0
 
 _QUEUE = 8
 _AGAIN_SECONDS = 0.002
-_PAUSES = (0.0, 0.1, 1.0)
+_PAUSES = (0.0, 0.1, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds before a line is sent again."""
 _MOST_FRAMES = 1000
 _MOST_WORDS = 16 * 1024
+_MOST_LAST, _MOST_WHY = 300, 1000
+_MOST_DIGITS = 20
 _TALKING = ("shell", "control", "stdin")
 _CHANNELS = (*_TALKING, "iopub", "hb")
 
@@ -176,7 +179,8 @@ class Bridge:
 
     Guarantees: nothing that comes from the far end raises, or makes this process hold more than a few messages of
     ``message_bytes``; the sockets are there only once the kernel can hear what is sent to them; each subscription to
-    iopub is welcomed; once :meth:`close` has returned the sockets are gone and may be bound again.
+    iopub is welcomed; each line arrives once, either way, though a connection breaks, if :meth:`again` is called when
+    there is another; once :meth:`close` has returned the sockets are gone and may be bound again.
 
     Parameters
     ----------
@@ -207,15 +211,20 @@ class Bridge:
         self._connection = connection
         self._send = send
         self._message_bytes = message_bytes
-        self._lines = Lines(message_bytes * 4 // 3 + 2**16)
+        self._most_line = message_bytes * 4 // 3 + 2**16
+        self._lines = Lines(self._most_line)
         self._one_at_a_time = asyncio.Lock()
         self._ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
         self._ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         # the clock, so that one who takes a kernel over goes on above the numbers of who had it before
         self._number = time.time_ns()
         self._context = zmq.asyncio.Context()
+        self._heard: int | None = None
+        """Number of the last line that came; None for one who takes a kernel over, until the first has come."""
+        self._acknowledge_bytes, self._unacknowledged = WAITING_BYTES // 8, 0
+        self._acknowledge = asyncio.Event()
         self._sockets: dict[str, zmq.asyncio.Socket] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[None]] = [asyncio.create_task(self._say_what_was_heard())]
 
     @property
     def exit(self) -> Exit | None:
@@ -246,6 +255,9 @@ class Bridge:
         waiting_bytes : int
             How much may wait there for us.
         """
+        # who starts the far end hears it from its first line on
+        self._heard = 0
+        self._acknowledge_bytes = waiting_bytes // 8
         key = self._connection["key"]
         connection = {
             "key": key.decode() if isinstance(key, bytes) else key,
@@ -293,14 +305,24 @@ class Bridge:
             socket.bind(f"ipc://{self._address(channel)}")
             self._sockets[channel] = socket
         self._be_patient(True)
-        self._tasks = [asyncio.create_task(self._relay(channel)) for channel in _TALKING]
+        self._tasks += [asyncio.create_task(self._relay(channel)) for channel in _TALKING]
         self._tasks += [asyncio.create_task(self._welcome()), asyncio.create_task(self._beat())]
 
     async def feed(self, data: bytes) -> None:
         """Take what the far end wrote; returns once it is passed on, so that a reader who waits holds it back."""
         dropped = self._lines.dropped
         for line in self._lines.feed(data):
-            match decode(line):
+            number, _, said = line.partition(b" ")
+            # a line that was cut off has no end
+            if not number.isdigit() or len(number) > _MOST_DIGITS or not said.endswith(b"}"):
+                self.dropped += 1
+                continue
+            if self._heard is not None and int(number) != self._heard + 1:
+                # it was here before, or lines before it were lost with a connection and come again
+                continue
+            self._heard = int(number)
+            self._unacknowledged += len(line)
+            match decode(said):
                 case Message() as message:
                     await self._deliver(message)
                 case Ready() as ready if not self._ready.done():
@@ -309,7 +331,26 @@ class Bridge:
                     self._end(ended)
                 case _:
                     self.dropped += 1
+            if self._unacknowledged > self._acknowledge_bytes or self._ended.done():
+                self._acknowledge.set()
         self.dropped += self._lines.dropped - dropped
+
+    async def again(self) -> None:
+        """Go on over a new connection: what the old one lost comes again, unless it was somebody else's."""
+        self._lines = Lines(self._most_line)
+        await self._write(self._what_was_heard(again=True))
+
+    def _what_was_heard(self, *, again: bool) -> bytes:
+        self._unacknowledged = 0
+        return json.dumps({"heard": self._heard, "again": again}).encode() + b"\n"
+
+    async def _say_what_was_heard(self) -> None:
+        """Let the far end forget what came, now and then; its last line at once, for which it waits."""
+        # to be cancelled is not enough here either, as below
+        while not self._ended.done() or self._acknowledge.is_set():
+            await self._acknowledge.wait()
+            self._acknowledge.clear()
+            await self._write(self._what_was_heard(again=False))
 
     def lost(self, why: str) -> None:
         """Note that the far end is gone; does nothing where it had said goodbye."""
@@ -328,6 +369,7 @@ class Bridge:
     async def close(self) -> None:
         """Stop serving; safe to call twice, and at any time."""
         self._end(Exit(None, "the bridge was closed"))
+        self._acknowledge.clear()
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
@@ -361,9 +403,9 @@ class Bridge:
                     if self._ended.done():
                         return
                     if pause is None:
-                        self.lost(f"the sandbox cannot be reached: {type(error).__name__}: {error}"[:500])
+                        self.lost(f"the sandbox cannot be reached: {type(error).__name__}: {error}")
                     else:
-                        await asyncio.sleep(pause)
+                        await asyncio.wait({self._ended}, timeout=pause)
                 # half a line may have arrived: it is ended, and the number tells whether a whole one has
                 numbered = b"\n" + numbered.lstrip(b"\n")
 
@@ -424,9 +466,9 @@ def words(ended: Exit) -> str:
     >>> words(Exit(1, "Traceback ...\nModuleNotFoundError: No module named 'ipykernel'"))
     "exit code 1: ModuleNotFoundError: No module named 'ipykernel'"
     """
-    last = (ended.log.strip().splitlines() or [""])[-1][-300:]
     if ended.code is None:
-        return last or "nobody could tell why"
+        return shorten(" ".join(ended.log.split()), _MOST_WHY) or "nobody could tell why"
+    last = shorten((ended.log.strip().splitlines() or [""])[-1], _MOST_LAST)
     with contextlib.suppress(ValueError):
         return f"killed by {signal.Signals(-ended.code).name}"
     return f"exit code {ended.code}" + (f": {last}" if last else "")

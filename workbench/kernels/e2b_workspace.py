@@ -55,7 +55,7 @@ class RemoteWorkspace:
             {"path": f"{PROGRAMS}/{path.relative_to(INSIDE)}", "data": await asyncio.to_thread(path.read_bytes)}
             for path in INSIDE.rglob("*.py")
         ]
-        async with e2b_service.asked("upload the kernel's programs to an E2B sandbox"):
+        async with e2b_service.asked("upload the kernel's programs to an E2B sandbox", self._sandbox):
             await self._sandbox.files.write_files(programs, user="root")
             site = f"{templates.PREFIX}/lib/python3*/site-packages"
             remove = "".join(f"rm -rf {site}/{shlex.quote(name)}\n" for name in hide)
@@ -64,7 +64,7 @@ class RemoteWorkspace:
 
     async def upload(self, workspace: Path) -> None:
         """Add the files of ``workspace``, which become the kernel's."""
-        async with e2b_service.asked("upload the workspace to an E2B sandbox"):
+        async with e2b_service.asked("upload the workspace to an E2B sandbox", self._sandbox):
             with tempfile.TemporaryFile() as packed:
                 await asyncio.to_thread(archive.pack, workspace, packed)
                 packed.seek(0)
@@ -75,7 +75,7 @@ class RemoteWorkspace:
 
     async def collect(self, workspace: Path, *, most: int) -> None:
         """Replace the files of ``workspace`` by the sandbox's, as :func:`workbench.kernels.archive.unpack` does."""
-        async with e2b_service.asked("bring back the workspace from an E2B sandbox"):
+        async with e2b_service.asked("bring back the workspace from an E2B sandbox", self._sandbox):
             pack = f"tar -cSf {_ARCHIVE} --one-file-system -C {WORKSPACE} ."
             await self._sandbox.commands.run(pack, user="root", cwd="/", timeout=_SECONDS)
             with tempfile.TemporaryFile() as packed:
@@ -94,7 +94,7 @@ class RemoteWorkspace:
         """Write a file, with the folders above it; a link in its place is replaced."""
         parts = files.parts(path)
         source = f"{SOCKETS}/{secrets.token_hex(8)}"
-        async with e2b_service.asked(f"write {path!r} in an E2B sandbox"):
+        async with e2b_service.asked(f"write {path!r} in an E2B sandbox", self._sandbox):
             await self._sandbox.files.write(source, data, user="root")
         await self._reach(path, "written", do="put", parts=parts, source=source)
 
@@ -116,7 +116,7 @@ class RemoteWorkspace:
         """Do something to a file inside, where no link leads out and no rights but the kernel's count."""
         asked = json.dumps({**request, "workspace": WORKSPACE, "uid": UID})
         program = [f"{templates.PREFIX}/bin/python", "-I", f"{PROGRAMS}/reach.py", asked]
-        async with e2b_service.asked(f"reach {path!r} in an E2B sandbox"):
+        async with e2b_service.asked(f"reach {path!r} in an E2B sandbox", self._sandbox):
             said = await self._sandbox.commands.run(shlex.join(program), user="root", cwd="/", timeout=_SECONDS)
             answer = json.loads(said.stdout)
         if "error" in answer:

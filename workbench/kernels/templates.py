@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -63,7 +64,7 @@ async def build(environment: Environment, *, on_line: Callable[[str], None] | No
     SandboxError
         If there is no key or a wrong one, the service cannot be reached, or a package cannot be installed.
     """
-    from e2b import AsyncTemplate
+    from e2b import AsyncTemplate, ConnectionConfig
     from e2b.exceptions import BuildException
 
     called = name(environment)
@@ -73,7 +74,12 @@ async def build(environment: Environment, *, on_line: Callable[[str], None] | No
         try:
             await AsyncTemplate.build(definition(environment), called, on_build_logs=lambda entry: on_line(str(entry)) if on_line else None)
         except BuildException as error:
-            if getattr(error, "status_code", None) is not None:
-                raise
-            raise SandboxError(f"E2B could not build the template {called}: {error}", hint="the build's log says which package") from None
+            said = e2b_service.clean(str(error))
+            # an error of the request itself begins with its status; of other shape are those of a build that was made
+            if re.match(r"\d{3}: ", said):
+                raise SandboxError(
+                    f"cannot build the template {called}: {ConnectionConfig().api_url} refused the request with {said}",
+                    hint=e2b_service.ADDRESS_HINT,
+                ) from None
+            raise SandboxError(f"E2B could not build the template {called}: {said}", hint="the build's log says which package") from None
     return called

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -15,13 +16,15 @@ import psutil
 import pytest
 from jupyter_client import AsyncKernelClient, AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from tests.e2b_standin import KEY, StandIn
+from tests.e2b_standin import KEY, StandIn, refused
 from workbench.errors import SandboxError, UsageError, WorkbenchError
 from workbench.kernels import e2b_service, runtime, templates
 from workbench.kernels.environments import Environment
 from workbench.kernels.limits import Limits
 from workbench.kernels.policy import Grant, Policy
+from workbench.kernels.provisioners import e2b as provisioners_e2b
 from workbench.kernels.provisioners.base import Branching
 from workbench.kernels.provisioners.e2b import E2BProvisioner, Running
 
@@ -252,6 +255,138 @@ async def test_a_sandbox_that_reached_its_timeout_is_a_dead_kernel_that_says_so(
     with pytest.raises(SandboxError, match=r"the E2B sandbox is gone.*timeout"):
         await kernel.close()
     assert not list(runtime.mine().glob("k-*"))
+
+
+PAGE = "<!DOCTYPE html><html><head><title>502 Bad Gateway</title><style>p {}</style></head><body><p>nginx &amp; co</p></body></html>"
+
+
+def page(status: int) -> Response:
+    """What a proxy answers in the service's place."""
+    return HTMLResponse(PAGE, status)
+
+
+@pytest.mark.parametrize("answer", [refused(500, "internal"), page(500), page(200), Response(status_code=200), JSONResponse({"odd": 1})])
+async def test_leftovers_that_cannot_be_looked_for_keep_no_kernel_from_starting(
+    service: StandIn, opened: Opener, monkeypatch: pytest.MonkeyPatch, answer: Response
+) -> None:
+    monkeypatch.setattr(E2BProvisioner, "_swept", False)
+    service.fail("GET", "/v2/sandboxes", answer)
+    kernel = await opened()
+    assert service.failed
+    assert await kernel.run("print('started')") == "started\n"
+
+
+async def test_a_list_that_never_comes_keeps_no_kernel_from_starting(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def sweep() -> list[str]:
+        await asyncio.Event().wait()
+        return []
+
+    monkeypatch.setattr(E2BProvisioner, "_swept", False)
+    monkeypatch.setattr(e2b_service, "sweep", sweep)
+    monkeypatch.setattr(provisioners_e2b, "_SWEEP_SECONDS", 0.01)
+    kernel = await opened()
+    assert await kernel.run("print('started')") == "started\n"
+
+
+@pytest.mark.parametrize("refusals", [[], [refused(503, "busy"), page(502), refused(500, "internal")]])
+async def test_a_connection_that_breaks_is_made_again_and_nothing_is_lost(
+    service: StandIn, opened: Opener, refusals: list[Response]
+) -> None:
+    kernel = await opened()
+    await kernel.run("x = 41")
+    for _ in range(2):
+        if refusals:
+            # the last of the answers is the service's own again
+            service.fail("POST", "/process.Process/Connect", *refusals)
+        service.drop()
+        if refusals:
+            assert await eventually(lambda: len(service.failed) >= len(refusals))
+            service.mend()
+            service.failed.clear()
+        assert await kernel.run("x += 1; print(x)") != ""
+    assert await kernel.run("print(x)") == "43\n"
+    assert kernel.provisioner.why_dead() == ""
+    assert len(service.sandboxes) == 1
+
+
+async def test_a_connection_that_breaks_within_a_cell_costs_no_line_of_its_output(service: StandIn, opened: Opener) -> None:
+    kernel = await opened()
+    running = asyncio.create_task(
+        kernel.run("import os, time\nfor number in range(400): print(number, flush=True); time.sleep(0.005)\nprint('the end')")
+    )
+    for _ in range(3):
+        await asyncio.sleep(0.4)
+        service.drop()
+    assert (await running).splitlines() == [*map(str, range(400)), "the end"]
+
+
+async def test_a_connection_that_cannot_be_made_again_is_a_dead_kernel_that_says_so(
+    service: StandIn, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = await opened()
+    monkeypatch.setattr(provisioners_e2b, "_PAUSES", (0.0, 0.01))
+    service.fail("POST", "/process.Process/Connect", page(502))
+    service.drop()
+    await asyncio.wait_for(kernel.provisioner.wait(), PATIENCE)
+    why = kernel.provisioner.why_dead()
+    assert "could not be made again" in why
+    assert "<" not in why
+
+
+@pytest.mark.parametrize("commands_first", [False, True])
+async def test_a_sandbox_that_ended_is_called_gone_however_it_shows(service: StandIn, opened: Opener, commands_first: bool) -> None:
+    kernel = await opened()
+    await asyncio.to_thread(service.kill, next(iter(service.sandboxes)), commands_first=commands_first)
+    await asyncio.wait_for(kernel.provisioner.wait(), PATIENCE)
+    assert re.fullmatch(r"the E2B sandbox is gone: \w+ reached its timeout or was killed", kernel.provisioner.why_dead())
+    with pytest.raises(SandboxError, match="is gone") as caught:
+        await kernel.provisioner.collect()
+    assert caught.value.hint is not None and "start another" in caught.value.hint
+    with pytest.raises(SandboxError, match="is gone"):
+        await kernel.close()
+
+
+async def test_a_bridge_that_was_killed_is_not_called_a_sandbox_that_is_gone(service: StandIn, opened: Opener) -> None:
+    kernel = await opened()
+    (sandbox,) = service.sandboxes.values()
+    sandbox.machine.commands[kernel.provisioner.now_running().pid].signal(9)
+    await asyncio.wait_for(kernel.provisioner.wait(), PATIENCE)
+    assert "the bridge in the sandbox ended: signal: Killed" in kernel.provisioner.why_dead()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "answer", "said"),
+    [
+        ("POST", "/v2/sandboxes", refused(500, "no machine is free"), "500: no machine is free"),
+        ("POST", "/v2/sandboxes", page(500), r"POST http://\S+/v2/sandboxes was answered with status 500 and 502 Bad Gateway nginx & co"),
+        ("POST", "/v2/sandboxes", page(200), "/v2/sandboxes was answered with status 200|502 Bad Gateway nginx & co"),
+        ("POST", "/v2/sandboxes", page(418), "418: 502 Bad Gateway nginx & co"),
+        ("POST", "/v2/sandboxes", page(401), "401"),
+        ("POST", "/v2/sandboxes", refused(429, "too many"), "429: Rate limit exceeded.*too many"),
+        ("POST", "/v2/sandboxes", refused(503, "full"), "503: Service temporarily unavailable.*full"),
+        ("POST", "/files", page(502), "502 Bad Gateway nginx & co"),
+        ("POST", "/process.Process/Start", page(503), "cannot upload the kernel's programs"),
+    ],
+)
+async def test_an_answer_that_is_an_error_is_said_whole_and_without_marks(
+    service: StandIn, opened: Opener, monkeypatch: pytest.MonkeyPatch, method: str, path: str, answer: Response, said: str
+) -> None:
+    monkeypatch.setattr(E2BProvisioner, "_swept", True)
+    service.fail(method, path, answer)
+    with pytest.raises(SandboxError, match=said) as caught:
+        await opened()
+    assert caught.value.hint
+    assert not re.search(r"<|b'|\n|JSONDecodeError", str(caught.value))
+    service.mend()
+    assert await eventually(lambda: service.sandboxes == {})
+
+
+async def test_a_request_that_is_refused_at_first_is_made_again(service: StandIn, opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(E2BProvisioner, "_swept", True)
+    service.fail("DELETE", "/sandboxes/", refused(503, "busy"), refused(429, "too many"), page(502), refused(404, "sandbox not found"))
+    kernel = await opened()
+    await kernel.close()
+    assert len(service.failed) == 4
 
 
 async def test_the_end_is_put_off_while_this_process_lives_and_no_longer(service: StandIn, opened: Opener) -> None:

@@ -5,8 +5,10 @@ Started in a remote sandbox by the environment's own interpreter as ``python -I 
 ``uid`` the folder is given to or null, ``message_bytes`` the largest message let out, ``waiting_bytes`` after which no
 more is taken from the kernel until the reader has caught up. It never imports workbench and never looks into a message.
 
-Lines of JSON go both ways, inwards each after its number and a space, so that one that comes again is known.
-``{"channel", "client", "frames"}`` is a message, its bytes in base64; ``{"kill": true}`` ends everything. Outwards
+Lines of JSON go both ways, each after its number and a space, so that one that comes again is known.
+``{"channel", "client", "frames"}`` is a message, its bytes in base64; ``{"kill": true}`` ends everything;
+``{"heard": NUMBER, "again": BOOL}`` says up to which line the reader has heard us, or null for a reader who is new, and
+whether the rest is to be written again because a connection broke. Lines are kept until they have been heard. Outwards
 also ``{"event": "ready", "report"}`` with the first line the kernel's program wrote, ``{"event": "dropped", "channel",
 "bytes"}`` and, last of all, ``{"event": "exit", "code", "log", "left"}``.
 """
@@ -29,6 +31,7 @@ PORTS = {"shell": 1, "iopub": 2, "stdin": 3, "hb": 4, "control": 5}
 TALKING = ("stdin", "control", "shell")
 CHUNK, MOST_REPORT, MOST_LOG, MOST_CLIENTS = 1 << 16, 1 << 16, 16 << 10, 256
 KILL_SECONDS, LAST_SECONDS, QUIET_MILLISECONDS = 10, 1, 100
+HEARD_SECONDS = 10
 
 
 class Kernel:
@@ -115,10 +118,11 @@ class Bridge:
         self.iopub = self.connect("iopub", zmq.SUB)
         self.iopub.subscribe(b"")
         self.kernel = Kernel(config["argv"], config["environ"])
-        self.outgoing, self.waiting = deque(), 0
+        self.outgoing = deque()
+        self.unheard, self.waiting, self.number = deque(), 0, 0
         self.incoming, self.heard = [], 0
         self.ready = self.over = False
-        self.died = None
+        self.died = self.ended = None
 
     def connect(self, channel: str, kind: int, client: bytes = b"") -> zmq.Socket:
         """Return a socket on one of the kernel's channels; the kernel need not be there yet."""
@@ -132,8 +136,10 @@ class Bridge:
 
     def write(self, **line: object) -> None:
         """Queue a line for the reader."""
-        data = json.dumps(line).encode() + b"\n"
+        self.number += 1
+        data = b"%d %s\n" % (self.number, json.dumps(line).encode())
         self.outgoing.append(memoryview(data))
+        self.unheard.append((self.number, data))
         self.waiting += len(data)
 
     def flush(self) -> None:
@@ -143,7 +149,6 @@ class Bridge:
                 done = os.write(1, self.outgoing[0][:CHUNK])
             except BlockingIOError:
                 return
-            self.waiting -= done
             if done == len(self.outgoing[0]):
                 self.outgoing.popleft()
             else:
@@ -173,11 +178,22 @@ class Bridge:
         if line.get("kill"):
             self.end()
             return
+        if "heard" in line:
+            self.forget(self.number if line["heard"] is None else int(line["heard"]))
+            if line.get("again"):
+                # whatever is half written ends here, and comes again
+                self.outgoing = deque([memoryview(b"\n"), *(memoryview(data) for _, data in self.unheard)])
+            return
         sockets = self.sockets(base64.b64decode(line["client"]))
         try:
             sockets[line["channel"]].send_multipart([base64.b64decode(frame) for frame in line["frames"]], zmq.NOBLOCK)
         except zmq.Again:
             self.write(event="dropped", channel=line["channel"], bytes=0)
+
+    def forget(self, number: int) -> None:
+        """Drop the lines that the reader has, up to this one."""
+        while self.unheard and self.unheard[0][0] <= number:
+            self.waiting -= len(self.unheard.popleft()[1])
 
     def sockets(self, client: bytes) -> dict:
         """Return a client's own sockets, so that the kernel tells clients apart as it would without us."""
@@ -220,18 +236,18 @@ class Bridge:
             left = self.kernel.kill()
             for pipe in list(self.kernel.pipes):
                 self.kernel.hear(pipe)
-            self.over = True
+            self.over, self.ended = True, time.monotonic()
             self.write(event="exit", code=self.kernel.code, log=self.kernel.log.decode(errors="replace"), left=left)
 
     def run(self) -> None:
-        """Relay until the kernel is dead and everything is written, or nobody is listening any more."""
+        """Relay until the kernel is dead and everything is heard, or nobody is listening any more."""
         woken, wake = os.pipe()
         for pipe in (0, 1, woken, wake):
             os.set_blocking(pipe, False)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self.kernel.reap()
-        while self.outgoing or not self.over:
+        while not self.over or ((self.outgoing or self.unheard) and time.monotonic() < self.ended + HEARD_SECONDS):
             talking = {} if self.over or self.waiting > self.waiting_bytes else self.talking()
             poller = zmq.Poller()
             for pipe in (0, woken, *([] if self.over else self.kernel.pipes)):
@@ -241,7 +257,7 @@ class Bridge:
             for socket in talking:
                 poller.register(socket, zmq.POLLIN)
             dying = self.kernel.code is not None and not self.over
-            ready = dict(poller.poll(QUIET_MILLISECONDS if dying else None))
+            ready = dict(poller.poll(QUIET_MILLISECONDS if dying else HEARD_SECONDS * 1000 if self.over else None))
             if woken in ready:
                 os.read(woken, CHUNK)
                 self.kernel.reap()

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from e2b import AsyncCommandHandle, AsyncSandbox
 
 _READY_SECONDS, _KILL_SECONDS, _TIMEOUT = 60.0, 20.0, 300
+_SWEEP_SECONDS, _CONNECT_SECONDS = 10.0, 10.0
+_PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
+"""Seconds before a broken connection is made again; the sandbox outlives them all."""
 _PIECE = 2**20
 _MOST_COMPLAINT = 4000
 
@@ -138,7 +141,7 @@ class E2BProvisioner(SandboxProvisioner):
 
             if not E2BProvisioner._swept:
                 E2BProvisioner._swept = True
-                await e2b_service.sweep()
+                await self._sweep()
             allowed: dict[str, Any] = {"allow_internet_access": False}
             if self.policy.network:
                 allowed = {"network": {"allow_out": list(self.policy.network), "deny_out": [ALL_TRAFFIC]}}
@@ -150,6 +153,14 @@ class E2BProvisioner(SandboxProvisioner):
                     hint = f"workbench environments build {self.environment.name} --backend e2b"
                     raise SandboxError(f"E2B has no template {template}", hint=hint) from None
                 raise
+
+    async def _sweep(self) -> None:
+        """Kill what dead processes of this machine left; where that cannot be done, it ends by itself soon."""
+        try:
+            async with asyncio.timeout(_SWEEP_SECONDS):
+                await e2b_service.sweep()
+        except (SandboxError, TimeoutError) as error:
+            self.log.warning("sandboxes that nobody owns were not looked for: %s", str(error) or f"no answer within {_SWEEP_SECONDS:g} s")
 
     async def _start_kernel(self) -> None:
         there = replace(self.environment, prefix=Path(templates.PREFIX))
@@ -184,7 +195,7 @@ class E2BProvisioner(SandboxProvisioner):
                 on_stderr=self._overhear,
                 retain_output=False,
             )
-        self._watching = asyncio.create_task(self._watch(bridge, self._handle))
+        self._watching = asyncio.create_task(self._watch(bridge))
         ready = await bridge.start(_READY_SECONDS)
         self._say_what_stands(ready.report)
 
@@ -210,20 +221,38 @@ class E2BProvisioner(SandboxProvisioner):
 
     async def _listen_again(self, pid: int) -> None:
         assert self._bridge is not None
-        # a line that was cut off when nobody listened must not spoil the next
-        await self._bridge.feed(b"\n")
-        self._handle = await self._there().commands.connect(pid, timeout=0, on_stdout=self._hear, retain_output=False)
-        self._watching = asyncio.create_task(self._watch(self._bridge, self._handle))
+        self._handle = await self._connect(pid)
+        await self._bridge.again()
+        self._watching = asyncio.create_task(self._watch(self._bridge))
+
+    async def _connect(self, pid: int) -> AsyncCommandHandle[None]:
+        return await self._there().commands.connect(
+            pid,
+            timeout=0,
+            request_timeout=_CONNECT_SECONDS,
+            on_stdout=self._hear,
+            on_stderr=self._overhear,
+            retain_output=False,
+        )
 
     def _there(self) -> AsyncSandbox:
         if self._sandbox is None:
-            raise SandboxError(f"the E2B sandbox is gone: {self.why_dead() or 'it was closed'}")
+            why = self.why_dead() or "it was closed"
+            gone = "the E2B sandbox is gone"
+            raise SandboxError(why if why.startswith(gone) else f"{gone}: {why}", hint=e2b_service.GONE_HINT)
         return self._sandbox
 
     async def _send(self, data: bytes) -> None:
-        assert self._handle is not None
-        for start in range(0, len(data), _PIECE):
-            await self._handle.send_stdin(data[start : start + _PIECE])
+        assert self._handle is not None and self._bridge is not None
+        bridge = self._bridge
+        try:
+            for start in range(0, len(data), _PIECE):
+                await self._handle.send_stdin(data[start : start + _PIECE])
+        except Exception:
+            # the bridge tries again, which is of no use where the sandbox has ended
+            if self._sandbox is not None and not self._paused and (ended := await e2b_service.gone(self._sandbox)):
+                bridge.lost(ended)
+            raise
 
     async def _hear(self, text: str) -> None:
         if self._bridge is not None:
@@ -232,16 +261,51 @@ class E2BProvisioner(SandboxProvisioner):
     def _overhear(self, text: str) -> None:
         self._complaint = (self._complaint + text)[-_MOST_COMPLAINT:]
 
-    async def _watch(self, bridge: Bridge, handle: AsyncCommandHandle[None]) -> None:
-        """Tell the bridge when its far end is gone, however that shows."""
-        why = "the bridge in the sandbox ended"
-        try:
-            await handle.wait()
-        except Exception as error:
-            # the SDK's and its libraries' errors all mean the same here
-            why = self._complaint.strip() or f"{type(error).__name__}: {error}"[:500]
-        if not self._paused:
-            bridge.lost(why)
+    async def _watch(self, bridge: Bridge) -> None:
+        """Keep up the connection to the far end, and tell the bridge when that is gone, however it shows."""
+        from e2b import CommandExitException
+
+        why = ""
+        while not why and bridge.exit is None and not self._paused:
+            assert self._handle is not None
+            try:
+                await self._handle.wait()
+                why = "the bridge in the sandbox ended"
+            except CommandExitException as error:
+                how = error.error or f"exit code {error.exit_code}"
+                why = self._complaint.strip() or f"the bridge in the sandbox ended: {how}"
+            except Exception as error:
+                # a connection can break in as many ways as the SDK and its libraries have errors
+                why = await self._connect_again(bridge, error)
+        if bridge.exit is None and not self._paused:
+            # where the whole sandbox ends, the command in it may seem to end by itself
+            bridge.lost((self._sandbox is not None and await e2b_service.gone(self._sandbox)) or why)
+
+    async def _connect_again(self, bridge: Bridge, broken: Exception) -> str:
+        """Connect again to the far end, which runs on; return why that cannot be, or nothing."""
+        from e2b import NotFoundException
+
+        assert self._handle is not None
+        error = broken
+        for pause in _PAUSES:
+            await asyncio.sleep(pause)
+            if self._paused or bridge.exit is not None or self._sandbox is None:
+                return ""
+            if ended := await e2b_service.gone(self._sandbox):
+                return ended
+            try:
+                self._handle = await self._connect(self._handle.pid)
+            except NotFoundException:
+                # it has ended meanwhile, and nobody heard how
+                return self._complaint.strip() or "the bridge in the sandbox ended while it could not be heard"
+            except Exception as again:
+                error = again
+            else:
+                self.log.info("connected again to the kernel in the E2B sandbox %s", self._sandbox.sandbox_id)
+                await bridge.again()
+                return ""
+        said = e2b_service.clean(str(error)) or type(error).__name__
+        return f"the connection to the E2B sandbox broke and could not be made again: {said}"
 
     async def _stay_alive(self) -> None:
         """Put off the end of the sandbox for as long as this process lives."""
@@ -344,9 +408,9 @@ class E2BProvisioner(SandboxProvisioner):
             with contextlib.suppress(SandboxError):
                 await self.resume()
         if bridge.exit is None and not self._paused:
-            await bridge.kill()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_KILL_SECONDS):
+                    await bridge.kill()
                     await bridge.wait()
         ended = bridge.exit
         if ended is None or ended.code is None or ended.left:
