@@ -148,6 +148,10 @@ async def asked(what: str, sandbox: AsyncSandbox | None = None) -> AsyncIterator
             asked_for = f"{answer.request.method} {answer.request.url}"
             said = f"{asked_for} was answered with status {answer.status_code} and {clean(answer.text) or 'an empty body'}"
             raise SandboxError(f"cannot {what}: {said}, which is not an answer of E2B's", hint=ADDRESS_HINT) from None
+        if "Body of the request is None" in str(error):
+            # the SDK's words for an answer with a status that it does not expect there
+            said = f"{e2b.ConnectionConfig().api_url} gave an answer that the SDK does not know"
+            raise SandboxError(f"cannot {what}: {said}", hint=ADDRESS_HINT) from None
         # the SDK raises plain exceptions too, and those of the libraries below it
         said = f"{type(error).__name__}: {_short(error)}"
         raise SandboxError(f"cannot {what}: {said}", hint="https://status.e2b.dev says how the service is") from error

@@ -28,6 +28,8 @@ USER, UID = "agent", 0x40000000
 """Who runs the kernel: nobody the template knows, so that no right of the template's users is the agent's."""
 _ARCHIVE = "/run/workbench.tar"
 _SECONDS = 600
+_PAUSES = (0.2, 2.0)
+"""Seconds before a command is run again."""
 _FURNISH = f"""set -e
 mkdir -p {WORKSPACE} {PROGRAMS} {SOCKETS}
 ln -sfn {WORKSPACE} {APP}
@@ -59,7 +61,7 @@ class RemoteWorkspace:
             await self._sandbox.files.write_files(programs, user="root")
             site = f"{templates.PREFIX}/lib/python3*/site-packages"
             remove = "".join(f"rm -rf {site}/{shlex.quote(name)}\n" for name in hide)
-            await self._sandbox.commands.run(_FURNISH + remove, user="root", cwd="/", timeout=_SECONDS)
+            await self._run(_FURNISH + remove, "root")
         await self.upload(workspace)
 
     async def upload(self, workspace: Path) -> None:
@@ -70,14 +72,14 @@ class RemoteWorkspace:
                 packed.seek(0)
                 await self._sandbox.files.write(_ARCHIVE, packed, user="root")
             # by the kernel's user, who may have put links where the files go
-            await self._sandbox.commands.run(f"tar -xf {_ARCHIVE} -C {WORKSPACE}", user=USER, cwd="/", timeout=_SECONDS)
+            await self._run(f"tar -xf {_ARCHIVE} -C {WORKSPACE}", USER)
             await self._sandbox.files.remove(_ARCHIVE, user="root")
 
     async def collect(self, workspace: Path, *, most: int) -> None:
         """Replace the files of ``workspace`` by the sandbox's, as :func:`workbench.kernels.archive.unpack` does."""
         async with e2b_service.asked("bring back the workspace from an E2B sandbox", self._sandbox):
             pack = f"tar -cSf {_ARCHIVE} --one-file-system -C {WORKSPACE} ."
-            await self._sandbox.commands.run(pack, user="root", cwd="/", timeout=_SECONDS)
+            await self._run(pack, "root")
             with tempfile.TemporaryFile() as packed:
                 # names and padding come on top of what is in the files, which is counted when it is unpacked
                 room = 2 * most + 2**20
@@ -89,6 +91,21 @@ class RemoteWorkspace:
                         packed.write(piece)
                 packed.seek(0)
                 await asyncio.to_thread(archive.unpack, packed, workspace, most=most)
+
+    async def _run(self, command: str, user: str) -> None:
+        """Run a command that does no harm twice: it is run again when the connection broke and nobody knows how it ended."""
+        from e2b import CommandExitException
+
+        for pause in (*_PAUSES, None):
+            try:
+                await self._sandbox.commands.run(command, user=user, cwd="/", timeout=_SECONDS)
+                return
+            except CommandExitException:
+                raise
+            except Exception:
+                if pause is None or await e2b_service.gone(self._sandbox):
+                    raise
+                await asyncio.sleep(pause)
 
     async def put(self, path: str, data: bytes) -> None:
         """Write a file, with the folders above it; a link in its place is replaced."""
