@@ -448,3 +448,11 @@ def test_what_the_engine_does_not_hold_is_said(facts: dict[str, Any], runtime: s
 
 def test_the_environment_is_not_needed_on_this_machine(minimal: Environment) -> None:
     assert images.name(minimal) == images.name(environments.find("python-min"))
+
+
+@BOTH
+async def test_the_mount_table_tells_where_the_workspace_is_only_if_it_is_mounted(opened: Opener, tmp_path: Path, mode: str) -> None:
+    session = await opened(mode)
+    table = await value_of(session, "open('/proc/self/mountinfo').read()")
+    assert (tmp_path.name in table) == (mode == "mounted")
+    assert ("/connection" in table) == (mode == "mounted")
