@@ -145,7 +145,7 @@ async def asked(what: str, sandbox: AsyncSandbox | None = None) -> AsyncIterator
         raise SandboxError(f"cannot {what}: {_short(error)}", hint="the sandbox may have reached its timeout; start another") from None
     except Exception as error:
         if (answer := _unread(error)) is not None:
-            asked_for = f"{answer.request.method} {answer.request.url}"
+            asked_for = f"{answer.request.method} {answer.request.url.copy_with(query=None)}"
             said = f"{asked_for} was answered with status {answer.status_code} and {clean(answer.text) or 'an empty body'}"
             raise SandboxError(f"cannot {what}: {said}, which is not an answer of E2B's", hint=ADDRESS_HINT) from None
         if "Body of the request is None" in str(error):
@@ -158,9 +158,11 @@ async def asked(what: str, sandbox: AsyncSandbox | None = None) -> AsyncIterator
 
 
 def _unread(error: Exception) -> httpx.Response | None:
-    """Return the answer that the SDK could not read, which is all that such an error is about; it keeps no other trace of it."""
+    """Return the answer that the SDK could not read, if that is what this error is about; there is no other trace of it."""
     import httpx
 
+    if not isinstance(error, ValueError | KeyError | TypeError | AttributeError):
+        return None
     for frame, _ in traceback.walk_tb(error.__traceback__):
         for value in frame.f_locals.values():
             if isinstance(value, httpx.Response):

@@ -221,6 +221,10 @@ class E2BProvisioner(SandboxProvisioner):
 
     async def _listen_again(self, pid: int) -> None:
         assert self._bridge is not None
+        if self._watching is not None:
+            # there must be one who connects again
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
         self._handle = await self._connect(pid)
         await self._bridge.again()
         self._watching = asyncio.create_task(self._watch(self._bridge))
