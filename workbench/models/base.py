@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 from workbench.cancellation import Cancellation
 from workbench.errors import WorkbenchError, classify
-from workbench.messages import Attempt, Message, Reply, Tool
+from workbench.messages import Attempt, Message, Reply, Tool, ToolCall
 
 
 class ModelError(WorkbenchError):
@@ -76,7 +77,7 @@ async def ready(model: Model) -> None:
 async def ask(
     model: Model, messages: Sequence[Message], *, tools: Sequence[Tool] = (), on_text: Callable[[str], None] | None = None
 ) -> Reply:
-    """Return the reply of any ``model``.
+    """Return the reply of any ``model``; each of its tool calls has an id of its own.
 
     Raises
     ------
@@ -89,10 +90,41 @@ async def ask(
         if not isinstance(reply, Reply):
             raise ModelError(f"the model {model.name} returned {type(reply).__name__} where a Reply is expected")
         # a Reply can be constructed without validation
-        return Reply.model_validate(dict(reply))
+        reply = Reply.model_validate(dict(reply))
+        return reply.model_copy(update={"tool_calls": with_ids(reply.tool_calls)})
     except ModelError:
         raise
     except BaseException as error:
         if cancelled.is_cause_of(error):
             raise
         raise ModelError(f"the model {model.name} raised {classify(error).message}") from error
+
+
+def call_ids() -> Iterator[str]:
+    """Yield ids of tool calls in our own form, which Mistral accepts too: nine letters and digits.
+
+    Examples
+    --------
+    >>> next(call_ids())
+    'call00001'
+    """
+    return (f"call{number:05d}" for number in itertools.count(1))
+
+
+def with_ids(calls: Sequence[ToolCall]) -> list[ToolCall]:
+    """Return tool calls with an id each: one that is empty, or that an earlier call has, is replaced by one of ours.
+
+    Examples
+    --------
+    >>> [call.id for call in with_ids([ToolCall(id=given, name="f", arguments="{}") for given in ("a", "", "a")])]
+    ['a', 'call00001', 'call00002']
+    """
+    given = {call.id for call in calls}
+    ours = (new for new in call_ids() if new not in given)
+    used = {""}
+    found = []
+    for call in calls:
+        kept = call if call.id not in used else call.model_copy(update={"id": next(ours)})
+        used.add(kept.id)
+        found.append(kept)
+    return found

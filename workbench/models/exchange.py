@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 from workbench import blocking
+from workbench.models import parts
 
 Fault = Literal["timeout", "connection", "cut_off", "refused"]
 """How a request failed: timed out, could not connect, lost its connection, or was never sent because it is invalid."""
@@ -253,6 +254,7 @@ def _listen(module: ModuleType) -> None:
                 response = await send(client, request, stream=True, **options)
         exchange.status, exchange.headers = response.status_code, response.headers
         response.stream = Heard(response.stream, exchange)
+        response.aiter_bytes = functools.partial(_flattened, response, response.aiter_bytes)
         if not stream:
             try:
                 await response.aread()
@@ -265,6 +267,12 @@ def _listen(module: ModuleType) -> None:
         return response
 
     module.AsyncClient.send = heard
+
+
+def _flattened(response: Any, aiter_bytes: Any, chunk_size: int | None = None) -> AsyncIterator[bytes]:
+    """Yield the answer's bytes with content that is a list of parts as one text."""
+    document = "json" in response.headers.get("content-type", "") and "ndjson" not in response.headers.get("content-type", "")
+    return parts.flattened(aiter_bytes(chunk_size), by_line=not document)
 
 
 @contextlib.contextmanager

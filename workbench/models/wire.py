@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from workbench.messages import MOST_TOKENS, Message, Reply, ToolCall, Usage
+from workbench.models import parts
+from workbench.models.base import call_ids
 from workbench.models.exchange import Watch
 
 Theirs: TypeAlias = Any
@@ -21,6 +23,8 @@ class NoReplyError(Exception):
 def to_wire(messages: Sequence[Message], *, images: bool) -> list[dict[str, Any]]:
     """Return messages as the OpenAI wire has them.
 
+    Ids of tool calls are unique in the whole conversation there, since several providers refuse any other.
+
     Examples
     --------
     >>> to_wire([Message(role="user", text="2 + 2?")], images=False)
@@ -28,6 +32,7 @@ def to_wire(messages: Sequence[Message], *, images: bool) -> list[dict[str, Any]
     """
     wire: list[dict[str, Any]] = []
     seen_by_tools: list[dict[str, Any]] = []
+    ids = _Ids()
     for message in messages:
         if message.role != "tool" and seen_by_tools:
             wire.append({"role": "user", "content": seen_by_tools})
@@ -39,10 +44,12 @@ def to_wire(messages: Sequence[Message], *, images: bool) -> list[dict[str, Any]
         ]
         text = _utf8(message.text)
         turn: dict[str, Any] = {"role": message.role, "content": text}
+        if message.role == "assistant":
+            ids.begin_turn()
         if message.role == "assistant" and message.tool_calls:
-            turn |= {"content": text or None, "tool_calls": [_call_to_wire(call) for call in message.tool_calls]}
+            turn |= {"content": text or None, "tool_calls": [_call_to_wire(call, ids.of_call(call.id)) for call in message.tool_calls]}
         elif message.role == "tool":
-            turn["tool_call_id"] = message.tool_call_id
+            turn["tool_call_id"] = ids.of_answer(message.tool_call_id)
             seen_by_tools += pictures  # the wire takes pictures from users only, and nothing between two tool results
         elif message.role == "user" and pictures:
             turn["content"] = [*([{"type": "text", "text": text}] if text else []), *pictures]
@@ -52,15 +59,45 @@ def to_wire(messages: Sequence[Message], *, images: bool) -> list[dict[str, Any]
     return wire
 
 
-def _call_to_wire(call: ToolCall) -> dict[str, Any]:
+class _Ids:
+    """The ids of tool calls on the wire: the provider's own, or ours where it gave none or one that was there before.
+
+    They depend on nothing but the messages so far, so that a conversation begins the same way each time it is sent.
+    """
+
+    def __init__(self) -> None:
+        self._used: set[str] = set()
+        self._waiting: dict[str, list[str]] = {}
+
+    def begin_turn(self) -> None:
+        """Begin a turn of the model's: what answers a call of an earlier one has been said."""
+        self._waiting = {}
+
+    def of_call(self, given: str) -> str:
+        """Return the id of the next call."""
+        unique = given if given and given not in self._used else next(new for new in call_ids() if new not in self._used)
+        self._used.add(unique)
+        self._waiting.setdefault(given, []).append(unique)
+        return unique
+
+    def of_answer(self, given: str | None) -> str | None:
+        """Return the id of the call that the next answer belongs to: the first of that id which has none yet."""
+        waiting = self._waiting.get(given or "", [])
+        return waiting.pop(0) if len(waiting) > 1 else waiting[0] if waiting else given
+
+
+def _call_to_wire(call: ToolCall, unique: str) -> dict[str, Any]:
     arguments = _utf8(call.arguments)
-    try:
-        whole = isinstance(json.loads(arguments), dict)
-    except ValueError:
-        whole = False
-    if not whole:  # several providers answer malformed arguments in the history with an error, which would end the run
+    if not _is_object(arguments):  # several providers answer malformed arguments in the history with an error, which would end the run
         arguments = json.dumps({"malformed_arguments": arguments})
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+    return {"id": unique, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+
+
+def _is_object(arguments: str) -> bool:
+    try:
+        return arguments.rstrip().endswith("}") and isinstance(json.loads(arguments), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _utf8(text: str) -> str:
@@ -73,16 +110,22 @@ def read(response: Theirs) -> Reply:
     if not response.choices:
         raise NoReplyError("the answer has no choices")
     choice = response.choices[0]
+    text, reasoning = parts.split(choice.message.content)
     return Reply(
-        text=choice.message.content or "",
-        reasoning=getattr(choice.message, "reasoning_content", None) or "",
-        tool_calls=[
-            ToolCall(id=call.id or "", name=call.function.name or "", arguments=call.function.arguments or "")
-            for call in choice.message.tool_calls or []
-        ],
+        text=text,
+        reasoning=getattr(choice.message, "reasoning_content", None) or reasoning,
+        tool_calls=_calls(choice.message),
         finish_reason=choice.finish_reason or "stop",
         usage=_usage(getattr(response, "usage", None)),
     )
+
+
+def _calls(message: Theirs) -> list[ToolCall]:
+    """Return the tool calls of a whole message, or the one call of the older protocol."""
+    called = [(call.id, call.function) for call in message.tool_calls or []]
+    if not called and (older := getattr(message, "function_call", None)):
+        called = [("", older)]
+    return [ToolCall(id=given or "", name=function.name or "", arguments=function.arguments or "") for given, function in called]
 
 
 async def read_stream(stream: Theirs, show: Callable[[str], None], exchanges: Watch) -> Reply:
@@ -103,9 +146,11 @@ async def read_stream(stream: Theirs, show: Callable[[str], None], exchanges: Wa
                 reasoning.append(getattr(delta, "reasoning_content", None) or "")
                 for piece in delta.tool_calls or []:
                     _add_piece(calls, piece)
-                if delta.content:
-                    text.append(delta.content)
-                    show(delta.content)
+                said, thought = parts.split(delta.content)
+                reasoning.append(thought)
+                if said:
+                    text.append(said)
+                    show(said)
     except Exception:
         # if the connection breaks after the finish reason, the answer is still complete
         if exchanges.last is not None:
@@ -134,9 +179,12 @@ async def read_stream(stream: Theirs, show: Callable[[str], None], exchanges: Wa
 
 
 def _add_piece(calls: list[tuple[int, ToolCall]], piece: Theirs) -> None:
-    """Add a piece of a tool call: to the call with its index, unless its id says that another one begins."""
+    """Add a piece of a tool call: to the call with its index, unless it shows that another one begins.
+
+    Another id shows it; where a server counts no calls and gives no ids, a name after a call that is whole.
+    """
     call = next((call for index, call in reversed(calls) if index == piece.index), None)
-    if call is None or (piece.id and call.id and piece.id != call.id):
+    if call is None or (piece.id and call.id and piece.id != call.id) or (piece.function.name and _is_object(call.arguments)):
         call = ToolCall(id="", name="", arguments="")
         calls.append((piece.index, call))
     call.id = call.id or piece.id or ""
