@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import threading
+import warnings
 
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
@@ -20,8 +21,6 @@ def _forked() -> None:
 os.register_at_fork(after_in_child=_forked)
 
 
-# other code of this process, as a notebook's shell, parses without our lock
-@retry(retry=retry_if_exception_type(SystemError), stop=stop_after_attempt(10), reraise=True)
 def parse(source: str) -> ast.Module:
     """Return the syntax tree of a module; Python 3.11 loses count of its depth where two threads make one (gh-106905).
 
@@ -35,8 +34,21 @@ def parse(source: str) -> ast.Module:
     >>> ast.unparse(parse("x  =  1"))
     'x = 1'
     """
-    with _one_at_a_time:
+    try:
+        return _parse(source)
+    except SystemError:
+        # other code of this process, as a notebook's shell, parses without our lock
+        return _try_again(source)
+
+
+def _parse(source: str) -> ast.Module:
+    with _one_at_a_time, warnings.catch_warnings():
+        # what Python thinks of a model's escape sequences is of no interest
+        warnings.simplefilter("ignore")
         return ast.parse(source)
+
+
+_try_again = retry(retry=retry_if_exception_type(SystemError), stop=stop_after_attempt(10), reraise=True)(_parse)
 
 
 def imported(tree: ast.AST) -> set[str]:

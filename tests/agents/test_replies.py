@@ -10,9 +10,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from workbench.agents import replies
+from workbench.agents.notes import Notes
 from workbench.agents.replies import ParsedReply, parse_reply
 from workbench.messages import Reply, ToolCall
+
+SAY = Notes()
+"""The notes of the format that is asked for by default."""
 
 
 def parse(text: str = "", *, finish_reason: str = "stop", calls: list[tuple[str, str]] | None = None, reasoning: str = "") -> ParsedReply:
@@ -172,57 +175,58 @@ def test_code_is_found_without_a_note(text, expected):
 
 
 FLAWED = {
-    "untagged code": ("```\nprint(1)\n```", ["print(1)"], [replies.UNTAGGED]),
-    "untagged output": ("```\n42\n```", [], [replies.UNTAGGED_SKIPPED]),
-    "untagged text": ("```\nhello there\n```", [], [replies.UNTAGGED_SKIPPED]),
-    "untagged shell": ("```\npip install x\n```", [], [replies.UNTAGGED_SKIPPED]),
-    "bash": ("```bash\nls\n```", [], [replies.SHELL]),
-    "console": ("```console\n$ ls\n```\n```python\nprint(1)\n```", ["print(1)"], [replies.SHELL]),
-    "OpenHands: execute_bash": ("<execute_bash>\nls\n</execute_bash>", [], [replies.SHELL]),
-    "text block": ("```text\nprint(1)\n```", [], [replies.NO_CODE]),
-    "empty block": ("```python\n\n```", [], [replies.EMPTY_BLOCK]),
-    "empty execute": ("<execute></execute>", [], [replies.EMPTY_BLOCK]),
+    "untagged code": ("```\nprint(1)\n```", ["print(1)"], [SAY.untagged]),
+    "untagged output": ("```\n42\n```", [], [SAY.untagged_skipped]),
+    "untagged text": ("```\nhello there\n```", [], [SAY.untagged_skipped]),
+    "untagged shell": ("```\npip install x\n```", [], [SAY.untagged_skipped]),
+    "bash": ("```bash\nls\n```", [], [SAY.shell]),
+    "console": ("```console\n$ ls\n```\n```python\nprint(1)\n```", ["print(1)"], [SAY.shell]),
+    "OpenHands: execute_bash": ("<execute_bash>\nls\n</execute_bash>", [], [SAY.shell]),
+    "text block": ("```text\nprint(1)\n```", [], [SAY.no_code]),
+    "empty block": ("```python\n\n```", [], [SAY.empty_block]),
+    "empty execute": ("<execute></execute>", [], [SAY.empty_block]),
     "smolagents: imagined observation": (
         "```py\na()\n```\nObservation: 3\n\n```py\nb()\n```\n<answer>3</answer>",
         ["a()"],
-        [replies.IMAGINED],
+        [SAY.imagined],
     ),
-    "imagined observations, numbered as ours": ("```py\na()\n```\nObservation 1:\n3\n```py\nb()\n```", ["a()"], [replies.IMAGINED]),
-    "Gemma: imagined output in bold": ("```python\na()\n```\n**Output:**\n```\n3\n```\n```python\nb()\n```", ["a()"], [replies.IMAGINED]),
-    "imagined output block": ("```python\na()\n```\n```output\n3\n```\n```python\nb()\n```", ["a()"], [replies.IMAGINED]),
+    "imagined observations, numbered as ours": ("```py\na()\n```\nObservation 1:\n3\n```py\nb()\n```", ["a()"], [SAY.imagined]),
+    "Gemma: imagined output in bold": ("```python\na()\n```\n**Output:**\n```\n3\n```\n```python\nb()\n```", ["a()"], [SAY.imagined]),
+    "imagined output block": ("```python\na()\n```\n```output\n3\n```\n```python\nb()\n```", ["a()"], [SAY.imagined]),
     "Qwen: imagined tool_response": (
         '<tool_call>{"name": "execute_python", "arguments": {"code": "a()"}}</tool_call>\n<tool_response>\n3\n</tool_response>\n<answer>3</answer>',
         ["a()"],
-        [replies.IMAGINED],
+        [SAY.imagined],
     ),
-    "unclosed fence": ("Go\n```python\nx = 1\nprint(x)", ["x = 1\nprint(x)"], [replies.UNCLOSED]),
-    "unclosed fence, IPython": ("```python\n!ls\n%timeit f()", ["!ls\n%timeit f()"], [replies.UNCLOSED]),
-    "unclosed fence and prose": ("```python\nprint(1)\n\nThis prints one.", [], [replies.UNCLOSED_INVALID]),
-    "unclosed fence, then another": ("```python\na()\n\n```python\nb()\n```", ["a()", "b()"], [replies.LOOSE]),
-    "unclosed fence, then an answer": ("```python\na()\n<done/>", ["a()"], [replies.LOOSE]),
-    "unclosed fence, then an imagined observation": ("```python\na()\nObservation: 3", ["a()"], [replies.LOOSE, replies.IMAGINED]),
-    "unclosed execute": ("<execute>\nprint(1)", ["print(1)"], [replies.UNCLOSED]),
-    "unclosed execute around a fence": ("<execute>\n```python\nprint(1)\n```\n", ["print(1)"], [replies.LOOSE]),
-    "fence closed by execute": ("```python\nprint(1)\n</execute>", ["print(1)"], [replies.LOOSE]),
-    "fence closed by a tag, then by a fence": ("```python\nprint(1)\n</execute>\n```\nSo", ["print(1)"], [replies.LOOSE]),
+    "unclosed fence": ("Go\n```python\nx = 1\nprint(x)", ["x = 1\nprint(x)"], [SAY.unclosed]),
+    "unclosed fence, IPython": ("```python\n!ls\n%timeit f()", ["!ls\n%timeit f()"], [SAY.unclosed]),
+    "unclosed fence and prose": ("```python\nprint(1)\n\nThis prints one.", [], [SAY.unclosed_invalid]),
+    "unclosed fence, then another": ("```python\na()\n\n```python\nb()\n```", ["a()", "b()"], [SAY.loose]),
+    "unclosed fence, then an answer": ("```python\na()\n<done/>", ["a()"], [SAY.loose]),
+    "unclosed fence, then an imagined observation": ("```python\na()\nObservation: 3", ["a()"], [SAY.loose, SAY.imagined]),
+    "unclosed execute": ("<execute>\nprint(1)", ["print(1)"], [SAY.unclosed]),
+    "unclosed execute around a fence": ("<execute>\n```python\nprint(1)\n```\n", ["print(1)"], [SAY.loose]),
+    "fence closed by execute": ("```python\nprint(1)\n</execute>", ["print(1)"], [SAY.loose]),
+    "fence closed by a tag, then by a fence": ("```python\nprint(1)\n</execute>\n```\nSo", ["print(1)"], [SAY.loose]),
     "smolagents: code tag closed halfway": ("<code>\nprint(1)\n</code", ["print(1)"], []),
-    "closing fence glued to the code": ("```python\nprint(1)```\nThen\n```python\nb()\n```", ["print(1)", "b()"], [replies.LOOSE]),
+    "closing fence glued to the code": ("```python\nprint(1)```\nThen\n```python\nb()\n```", ["print(1)", "b()"], [SAY.loose]),
     "text after the closing fence": (
         "```python\nprint(1)\n``` This prints.\nAnd\n```python\nb()\n```",
         ["print(1)", "b()"],
-        [replies.LOOSE],
+        [SAY.loose],
     ),
-    "closing fence indented as the code": ("```python\ndef f():\n    return 1\n    ```\nSo", ["def f():\n    return 1"], [replies.LOOSE]),
-    "fence on one line": ("```python print(1)```", ["print(1)"], [replies.LOOSE]),
-    "no code": ("I can't help with that.", [], [replies.NO_CODE]),
-    "empty": (" \n ", [], [replies.EMPTY]),
-    "only reasoning": ("<think>x\n```python\na()\n```</think>", [], [replies.ONLY_REASONING]),
-    "reasoning never closed": ("<think>x\n```python\na()\n```", [], [replies.UNCLOSED_REASONING]),
-    "reasoning named in a sentence": ("I <think> so.\n```python\na()\n```", [], [replies.UNCLOSED_REASONING]),
-    "reasoning closed at the end": ("x\n```python\na()\n```\n</think>", [], [replies.ONLY_REASONING]),
-    "broken tool_call": ("<tool_call>\n{nonsense\n</tool_call>", [], [replies.BAD_ARGUMENTS]),
-    "Llama: python_tag": ("<|python_tag|>print(1)<|eom_id|>", ["print(1)"], [replies.RAW_ARGUMENTS]),
-    "Qwen3-Coder: parameter never closed": ("<function=execute_python>\n<parameter=code>\nprint(", [], [replies.UNCLOSED_INVALID]),
+    "closing fence indented as the code": ("```python\ndef f():\n    return 1\n    ```\nSo", ["def f():\n    return 1"], [SAY.loose]),
+    "fence on one line": ("```python print(1)```", ["print(1)"], [SAY.loose]),
+    "no code": ("I can't help with that.", [], [SAY.no_code]),
+    "empty": (" \n ", [], [SAY.empty]),
+    "only reasoning": ("<think>x\n```python\na()\n```</think>", [], [SAY.only_reasoning]),
+    "reasoning never closed": ("<think>x\n", [], [SAY.unclosed_reasoning]),
+    "reasoning never closed, an unfinished block in it": ("<think>x\n```python\na()", [], [SAY.unclosed_reasoning]),
+    "reasoning never closed, a whole block after it": ("<think>x\n```python\na()\n```", ["a()"], [SAY.reasoning_left_open]),
+    "reasoning closed at the end": ("x\n```python\na()\n```\n</think>", [], [SAY.only_reasoning]),
+    "broken tool_call": ("<tool_call>\n{nonsense\n</tool_call>", [], [SAY.bad_arguments]),
+    "Llama: python_tag": ("<|python_tag|>print(1)<|eom_id|>", ["print(1)"], [SAY.raw_arguments]),
+    "Qwen3-Coder: parameter never closed": ("<function=execute_python>\n<parameter=code>\nprint(", [], [SAY.unclosed_invalid]),
 }
 
 
@@ -256,13 +260,13 @@ def test_what_the_token_limit_cut_off_is_not_used(text):
     parsed = parse(text, finish_reason="length")
     assert parsed.actions == []
     assert not parsed.done
-    assert parsed.notes == [replies.CUT_OFF]
+    assert parsed.notes == [SAY.cut_off]
 
 
 def test_what_was_finished_before_the_token_limit_is_run():
     parsed = parse("```python\na()\n```\n```python\nb(", finish_reason="length")
     assert codes(parsed) == ["a()"]
-    assert parsed.notes == [replies.CUT_OFF]
+    assert parsed.notes == [SAY.cut_off]
 
 
 ANSWERS = {
@@ -290,9 +294,7 @@ def test_answers(text, answer):
 
 
 def test_an_unclosed_answer_goes_to_the_end():
-    assert parse("So <answer>42\n```\nx\n```") == ParsedReply(
-        actions=[], answer="42\n```\nx\n```", done=True, notes=[replies.UNCLOSED_ANSWER]
-    )
+    assert parse("So <answer>42\n```\nx\n```") == ParsedReply(actions=[], answer="42\n```\nx\n```", done=True, notes=[SAY.unclosed_answer])
 
 
 def test_code_and_answer_are_both_given():
@@ -302,7 +304,7 @@ def test_code_and_answer_are_both_given():
 
 @pytest.mark.parametrize("text", ["Well.\nFINAL ANSWER: 42", "**Final Answer:** 42", "Thought: so.\nFinal Answer:\n42\n"])
 def test_a_final_answer_line_counts_with_a_note(text):
-    assert parse(text) == ParsedReply(actions=[], answer="42", done=True, notes=[replies.UNTAGGED_ANSWER])
+    assert parse(text) == ParsedReply(actions=[], answer="42", done=True, notes=[SAY.untagged_answer])
 
 
 def test_a_final_answer_line_does_not_count_beside_code():
@@ -311,7 +313,7 @@ def test_a_final_answer_line_does_not_count_beside_code():
 
 
 def test_reasoning_in_its_own_channel_is_not_an_empty_reply():
-    assert parse(reasoning="hm").notes == [replies.ONLY_REASONING]
+    assert parse(reasoning="hm").notes == [SAY.only_reasoning]
 
 
 CALLS = {
@@ -325,18 +327,18 @@ CALLS = {
     "fenced JSON": ('```json\n{"code": "print(1)"}\n```', "print(1)", []),
     "a fence in the code": ('{"code": "```python\\nprint(1)\\n```"}', "print(1)", []),
     "lone surrogate": ('{"code": "print(\'\\ud800\')"}', "print('?')", []),
-    "raw code": ("x = 1\nprint(x)", "x = 1\nprint(x)", [replies.RAW_ARGUMENTS]),
-    "raw code in a fence": ("```python\nprint(1)\n```", "print(1)", [replies.RAW_ARGUMENTS]),
-    "code as a JSON string": ('"print(1)"', "print(1)", [replies.RAW_ARGUMENTS]),
-    "newlines escaped twice": ('{"code": "x = 1\\\\nprint(x)"}', "x = 1\nprint(x)", [replies.ESCAPED_NEWLINES]),
+    "raw code": ("x = 1\nprint(x)", "x = 1\nprint(x)", [SAY.raw_arguments]),
+    "raw code in a fence": ("```python\nprint(1)\n```", "print(1)", [SAY.raw_arguments]),
+    "code as a JSON string": ('"print(1)"', "print(1)", [SAY.raw_arguments]),
+    "newlines escaped twice": ('{"code": "x = 1\\\\nprint(x)"}', "x = 1\nprint(x)", [SAY.escaped_newlines]),
     "an escaped newline that is meant": ('{"code": "print(\'a\\\\nb\')"}', "print('a\\nb')", []),
     "unknown argument": ('{"code": "print(1)", "timeout": 5}', "print(1)", ["execute_python takes only code: timeout was ignored."]),
-    "broken": ('{"code": "print(1', None, [replies.BAD_ARGUMENTS]),
-    "two objects": ('{"code": "a("}{"code": "b("}', None, [replies.BAD_ARGUMENTS]),
-    "nothing": ("", None, [replies.NO_CODE_ARGUMENT]),
-    "no code": ('{"source": "print(1)"}', None, [replies.NO_CODE_ARGUMENT]),
-    "code is no text": ('{"code": 1}', None, [replies.NO_CODE_ARGUMENT]),
-    "empty code": ('{"code": " "}', None, [replies.EMPTY_BLOCK]),
+    "broken": ('{"code": "print(1', None, [SAY.bad_arguments]),
+    "two objects": ('{"code": "a("}{"code": "b("}', None, [SAY.bad_arguments]),
+    "nothing": ("", None, [SAY.no_code_argument]),
+    "no code": ('{"source": "print(1)"}', None, [SAY.no_code_argument]),
+    "code is no text": ('{"code": 1}', None, [SAY.no_code_argument]),
+    "empty code": ('{"code": " "}', None, [SAY.empty_block]),
 }
 
 
@@ -350,7 +352,7 @@ def test_native_calls(arguments, code, notes):
 @pytest.mark.parametrize("arguments", ['{"code": "print(1', "x = 1"])
 def test_a_native_call_cut_off_is_not_run(arguments):
     parsed = parse(calls=[("execute_python", arguments)], finish_reason="length")
-    assert (parsed.actions, parsed.notes) == ([], [replies.CUT_OFF])
+    assert (parsed.actions, parsed.notes) == ([], [SAY.cut_off])
 
 
 def test_every_native_call_has_its_own_action():
@@ -398,12 +400,12 @@ def test_code_in_a_fence_and_in_a_call_runs_once():
 
 def test_other_code_beside_a_call_is_not_run():
     parsed = parse("```python\na()\n```", calls=[("execute_python", '{"code": "b()"}')])
-    assert (codes(parsed), parsed.notes) == (["b()"], [replies.BESIDE_CALL])
+    assert (codes(parsed), parsed.notes) == (["b()"], [SAY.beside_call])
 
 
 def test_a_fence_beside_a_call_that_cannot_be_read_is_run():
     parsed = parse("```python\na()\n```", calls=[("execute_python", '{"code": "b(')])
-    assert (codes(parsed), parsed.notes) == (["a()"], [replies.BAD_ARGUMENTS])
+    assert (codes(parsed), parsed.notes) == (["a()"], [SAY.bad_arguments])
 
 
 def test_a_fence_beside_finish_is_run():
@@ -558,6 +560,20 @@ HOSTILE = {
     "final answers": "FINAL ANSWER: \n" * 60_000,
     "outputs": "```python\na()\n```\n" + "Output: \n" * 100_000,
 }
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_ten_times_the_text_takes_about_ten_times_the_time(text):
+    def took(size: int) -> float:
+        seconds = []
+        for _ in range(2):
+            began = time.thread_time()
+            parse(text[:size])
+            seconds.append(time.thread_time() - began)
+        return min(seconds)
+
+    # a quadratic search would need a hundred times as long
+    assert took(100_000) < 40 * max(took(10_000), 0.003)
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)

@@ -6,16 +6,17 @@ IPython itself is not asked: importing it takes longer than the rest of a step.
 from __future__ import annotations
 
 import ast
+import functools
 import re
-import warnings
 from typing import Literal
 
 from workbench import syntax
 
 State = Literal["complete", "open", "invalid"]
 
-LONGEST_CELL = 300_000
-"""Characters beyond which a cell is not checked for valid Python; no model writes that much in a reply."""
+LONGEST_CELL = 60_000
+MOST_LINES = 10_000
+"""Characters and lines beyond which a cell is not checked for valid Python; no model writes that much in a reply."""
 
 BLANK = " \t\u00a0\u200b\u2060\ufeff"
 """What models write for a space."""
@@ -53,9 +54,12 @@ def tidy(code: str) -> str:
     >>> tidy("<execute>\n```python\nprint(1)\n```\n</execute>")
     'print(1)'
     """
+    code = _trim(code)
     for _ in range(3):
-        code = _unwrap(code)
-    code = _dedent(_trim(code))
+        if (inside := _unwrap(code)) == code:
+            break
+        code = inside
+    code = _dedent(code)
     if "\u00a0" in code and python_state(code) != "complete":
         code = re.sub(r"^[ \t\u00a0]+", lambda blank: blank[0].replace("\u00a0", " "), code, flags=re.MULTILINE)
         code = _dedent(code)
@@ -64,8 +68,9 @@ def tidy(code: str) -> str:
 
 def _trim(code: str) -> str:
     lines = code.split("\n")
-    full = [number for number, line in enumerate(lines) if line.strip(BLANK)]
-    return "\n".join(lines[full[0] : full[-1] + 1]) if full else ""
+    first = next((number for number, line in enumerate(lines) if line.strip(BLANK)), len(lines))
+    last = next((number for number in range(len(lines) - 1, first, -1) if lines[number].strip(BLANK)), first)
+    return "\n".join(lines[first : last + 1])
 
 
 def _dedent(code: str) -> str:
@@ -80,23 +85,20 @@ def _dedent(code: str) -> str:
 
 
 def _unwrap(code: str) -> str:
-    """Return what is inside a fence or a pair of tags that holds all of ``code``."""
-    code = _trim(code)
+    """Return what is inside a fence or a pair of tags that holds all of ``code``, trimmed."""
     if fence := _WRAPPING_FENCE.match(code):
         inside = code[fence.end() :]
         head, _, last = inside.rpartition("\n")
-        return head if FENCE_CLOSER.fullmatch(last) else inside
+        return _trim(head if FENCE_CLOSER.fullmatch(last) else inside)
     if wrapper := _WRAPPER.match(code):
         inside = code[wrapper.end() :]
-        return inside[: inside.rindex("</")] if re.search(rf"</{wrapper[1]}>?\s*+\Z", inside[-100:], re.IGNORECASE) else inside
+        return _trim(inside[: inside.rindex("</")] if re.search(rf"</{wrapper[1]}>?\s*+\Z", inside[-100:], re.IGNORECASE) else inside)
     return code
 
 
 def _parse(code: str) -> ast.Module | SyntaxError:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return syntax.parse(code)
+        return syntax.parse(code)
     except SyntaxError as error:
         return error
     except (ValueError, RecursionError, MemoryError) as error:
@@ -113,7 +115,7 @@ def parse_cell(code: str) -> ast.Module | SyntaxError:
     """
     if FOREIGN_CELL.match(code):
         return syntax.parse("_()")
-    if len(code) > LONGEST_CELL:
+    if len(code) > LONGEST_CELL or code.count("\n") > MOST_LINES:
         return SyntaxError("too long to check")
     tree = _parse(code)
     if isinstance(tree, ast.Module) or not re.search("[!%?]", code):
@@ -124,6 +126,7 @@ def parse_cell(code: str) -> ast.Module | SyntaxError:
     return _parse(code)
 
 
+@functools.lru_cache(maxsize=64)
 def python_state(code: str) -> State:
     """Return whether ``code`` is a valid cell, stops inside a string, or is neither.
 

@@ -1,9 +1,9 @@
 """From a model's reply to actions: what a CodeAct agent runs, what the answer is, and what to tell the model.
 
 Real models do not keep to one form. Code comes in Markdown fences, in ``<execute>`` tags (CodeAct, arXiv 2402.01030), in
-native calls of the tool ``execute_python``, or in such calls leaked into the text; reasoning and invented observations come
-in between. Where the segments of a text begin and end is the business of :mod:`workbench.agents.fences`; here it is decided
-what each of them means.
+native calls of the tool ``execute_python``, or in such calls written into the text; reasoning and invented observations
+come in between. Where the segments of a text begin and end is the business of :mod:`workbench.agents.fences`, what a
+written call says that of :mod:`workbench.agents.calls`; here it is decided what each of them means.
 """
 
 from __future__ import annotations
@@ -14,44 +14,19 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from workbench import syntax
+from workbench.agents import calls
+from workbench.agents.calls import FINISH_ALIASES, PYTHON_ALIASES, Call
 from workbench.agents.cells import does_something, normalise, python_state, tidy
-from workbench.agents.fences import Segment, scan
+from workbench.agents.fences import DATA_TAGS, MOST_SEGMENTS, Segment, scan
+from workbench.agents.notes import FINISH_TOOL, PYTHON_TOOL, Notes
 from workbench.messages import Reply
 
 Source = Literal["fence", "execute", "tool_call"]
 
 SHELL_TAGS = frozenset({"bash", "sh", "shell", "zsh", "console", "terminal", "shell-session", "shellsession", "cmd", "powershell"})
 OUTPUT_TAGS = frozenset({"output", "outputs", "stdout", "tool_output", "tool_outputs", "observation", "result", "results"})
-PYTHON_TOOL = "execute_python"
-FINISH_TOOL = "finish"
-PYTHON_ALIASES = frozenset({"python", "ipython", "execute_ipython", "execute_code", "code_interpreter", "python_interpreter"})
-"""What models trained with another tool call theirs."""
-
-NO_CODE = "No code was found in your reply: reply with one ```python block to act, or with <answer>...</answer> to finish."
-EMPTY = "Your reply was empty: reply with one ```python block to act, or with <answer>...</answer> to finish."
-ONLY_REASONING = "Your reply held only reasoning, which is never run: after it, write one ```python block or <answer>...</answer>."
-UNCLOSED_REASONING = "Your reasoning was not closed, so nothing after it was run: end it with </think>, then write one ```python block."
-CUT_OFF = "Your reply was cut off at the token limit, so its unfinished part was not used: write less at once, in shorter code blocks."
-EMPTY_BLOCK = "An empty code block was ignored: put Python code between ```python and ```."
-UNTAGGED = "A code block without a language was run as Python: open code blocks with ```python."
-UNTAGGED_SKIPPED = "A code block without a language did not look like Python and was not run: open code blocks with ```python."
-UNCLOSED = "Your code block was not closed and was run to the end of your reply: close it with ``` (or </execute>) on a line of its own."
-UNCLOSED_INVALID = (
-    "Your code block was not closed and what follows is not valid Python, so nothing was run: close it with ``` on its own line."
-)
-LOOSE = "Your code block was not closed properly: put the closing ``` on a line of its own, with nothing before or after it."
-SHELL = "Shell blocks are not run: use subprocess.run(...) or !command inside a ```python block."
-IMAGINED = "You wrote the output yourself, so what came after it was ignored: stop after your code and wait for the real output."
-UNCLOSED_ANSWER = "Your answer was not closed: end it with </answer>."
-UNTAGGED_ANSWER = "Your final answer was taken, but put it in tags: <answer>...</answer>."
-BESIDE_CALL = f"Code blocks beside a call of {PYTHON_TOOL} were not run: put all the code into the call."
-BAD_ARGUMENTS = (
-    f'The arguments of {PYTHON_TOOL} could not be read: call it with JSON such as {{"code": "print(1)"}}, newlines written as \\n.'
-)
-RAW_ARGUMENTS = f'The arguments of {PYTHON_TOOL} were taken as code: call it with JSON such as {{"code": "print(1)"}}.'
-NO_CODE_ARGUMENT = f'{PYTHON_TOOL} was called without code: call it with JSON such as {{"code": "print(1)"}}.'
-ESCAPED_NEWLINES = "The code was escaped twice and has been repaired: in the JSON, write a newline as \\n, not as \\\\n."
+MOST_UNKNOWN = 3
+"""How many unknown tools a model is told about at once."""
 
 _OBSERVATION = re.compile(
     r"^[ \t]*+(?:[*_#> ]{0,4}(?:Observations?(?: \d+)?|Outputs?|Execution (?:output|result)s?)[*_ ]{0,3}:[*_]{0,2}"
@@ -59,16 +34,13 @@ _OBSERVATION = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 _FINAL_ANSWER = re.compile(r"^[ \t*_#>]{0,8}FINAL ANSWER[ \t*_]{0,4}:[ \t*_]*+(?:\n\s*+)?(\S[^\n]*)", re.MULTILINE | re.IGNORECASE)
-_BAR, _LOW = r"[|\uff5c]", r"[_\u2581]"
-_SEPARATOR = rf"<{_BAR}tool{_LOW}(?:sep|call{_LOW}argument{_LOW}begin){_BAR}>"
-_CALLED = re.compile(
-    rf"(?:function\s*+{_SEPARATOR}\s*+)?(?:functions\.)?(?P<name>[A-Za-z_][\w.-]{{0,99}})(?::\d+)?\s*+(?:{_SEPARATOR}|\[ARGS\])?\s*+"
+_PLACEHOLDER = re.compile(
+    r"\.{2,}|\u2026+|(?:(?:insert|put|write|enter|give)\s+)?"
+    r"(?:answer|(?:(?:your|the|my|our|final|an?|actual|short|computed)\s+)+(?:answer|result|solution|response))"
+    r"(?:\s+(?:text|value))?(?:\s+(?:goes\s+)?here)?[.:!]?",
+    re.IGNORECASE,
 )
-_NAMED = re.compile(r"<function=([\w.-]{1,100})>|<\S{0,20}?invoke name=\"([\w.-]{1,100})\">")
-_PARAMETER = re.compile(r"<\S{0,20}?parameter(?:=|\s+name=\")([\w-]{1,100})\"?[^<>\n]{0,100}>")
-_PARAMETER_END = re.compile(r"</\S{0,20}?parameter>")
-_ARGUMENT = re.compile(r"<arg_key>\s*+([\w-]{1,100})\s*+</arg_key>\s*+<arg_value>")
-_ARGUMENT_END = re.compile(r"</arg_value>")
+_ONLY_END = re.compile(r"\s*(?:<(answer|solution|final_answer)>.*</\1>|<done\s*/?>)\s*", re.DOTALL | re.IGNORECASE)
 
 
 class Action(BaseModel, frozen=True):
@@ -94,13 +66,15 @@ class ParsedReply(BaseModel, frozen=True):
     """One line for each thing to do better next time, to be told to the model; empty for a well-formed reply."""
 
 
-def parse_reply(reply: Reply) -> ParsedReply:
+def parse_reply(reply: Reply, notes: Notes = Notes()) -> ParsedReply:  # noqa: B008  # it is frozen
     r"""Return the actions, the answer and the notes of ``reply``; never raises.
 
     Parameters
     ----------
     reply : Reply
         Text, native tool calls, or both.
+    notes : Notes
+        The wording of the notes, which is that of the format the model was asked for; all formats are understood.
 
     Returns
     -------
@@ -118,34 +92,56 @@ def parse_reply(reply: Reply) -> ParsedReply:
     ['No code was found in your reply: reply with one ```python block to act, or with <answer>...</answer> to finish.']
     """
     cut_off = reply.finish_reason == "length"
-    segments = scan(reply.text)
-    written, called = _Reading(cut_off), _Reading(cut_off)
+    segments = scan(reply.text, cut_off=cut_off)
+    written, called = _Reading(cut_off, notes), _Reading(cut_off, notes)
     written.read(segments)
+    if len(segments) >= MOST_SEGMENTS:
+        written.note(notes.too_much)
     for call in reply.tool_calls:
-        called.call(call.name, call.arguments, call.id)
+        called.call(Call(call.name, call.arguments), call.id)
     reading = _together(written, called)
     if not (reading.actions or reading.done):
         reading.last_resort(reply, segments)
     return ParsedReply(actions=reading.actions, answer=reading.answer, done=reading.done, notes=list(reading.notes))
 
 
+def is_placeholder(answer: str) -> bool:
+    """Return whether an answer is none: empty, or what stands in its place in instructions.
+
+    Examples
+    --------
+    >>> [is_placeholder(text) for text in ("", " your answer ", "...", "[Your final answer here]", "42", "A result of 3", "[]")]
+    [True, True, True, True, False, False, False]
+    """
+    said = answer.strip()
+    words = re.sub(r"^[\[({<\"'`*_]+|[\])}>\"'`*_]+$", "", said)
+    return not said or (len(said) <= 60 and bool(_PLACEHOLDER.fullmatch(words)))
+
+
 class _Reading:
     """What has been understood of one reply so far."""
 
-    def __init__(self, cut_off: bool) -> None:
+    def __init__(self, cut_off: bool, say: Notes) -> None:
         self.cut_off = cut_off
+        self.say = say
         self.actions: list[Action] = []
         self.answer: str | None = None
         self.done = False
         self.notes: dict[str, None] = {}
         self.first_source: dict[str, Source] = {}
+        self.unknown: dict[str, None] = {}
+        """Tools that do not exist, in calls that nothing marks as such: they may be data."""
+        self.told_unknown = 0
 
     def note(self, text: str) -> None:
         self.notes[" ".join(normalise(text).split())] = None
 
     def finish(self, answer: str | None) -> None:
+        if answer is not None and is_placeholder(answer):
+            return self.note(self.say.no_answer)
         self.done = True
         self.answer = answer if answer is not None else self.answer
+        return None
 
     # Text
 
@@ -158,39 +154,53 @@ class _Reading:
             match segment.kind:
                 case "python" | "execute":
                     self.block(segment)
-                case "untagged" if not tagged:
+                case "untagged" if not (self.object(segment) or tagged):
                     self.untagged(segment)
                 case "other" if segment.tag in SHELL_TAGS:
-                    self.note(SHELL)
+                    self.note(self.say.shell)
+                case "other" if segment.tag in DATA_TAGS:
+                    self.object(segment)
+                case "other" if _ONLY_END.fullmatch(segment.text[:2000]):
+                    self.block(segment)
+                case "object":
+                    self.object(segment)
                 case "call":
                     self.written_call(segment)
                 case "answer":
                     self.written_answer(segment)
                 case "done":
                     self.finish(None)
+                case "reasoning" if segment.end == "open" and number < len(segments) - 1:
+                    self.note(self.say.reasoning_left_open)
 
     def imagined(self, segment: Segment, *, last: bool) -> bool:
         """Return whether the model goes on here with an output of its own making; a bare ``Observation:`` at the end is no harm."""
         if segment.kind == "other" and segment.tag in OUTPUT_TAGS:
-            self.note(IMAGINED)
+            self.note(self.say.imagined)
             return True
         if segment.kind != "prose" or not (found := _OBSERVATION.search(segment.text)):
             return False
         if found[1] or not last:
-            self.note(IMAGINED)
+            self.note(self.say.imagined)
         return True
 
     def block(self, segment: Segment) -> None:
         code = tidy(segment.text)
         if segment.end == "open" and self.cut_off:
-            return self.note(CUT_OFF)
+            return self.note(self.say.cut_off)
         if segment.kind == "execute" and "```" in code and python_state(code) != "complete":
             inside = [tidy(inner.text) for inner in scan(code) if inner.kind == "python"]
             code = inside[0] if len(inside) == 1 else code
+        if found := calls.block_calls(code):
+            for call in found:
+                self.call(call)
+            return None
+        if _ONLY_END.fullmatch(code[:2000]):
+            return self.read([inner for inner in scan(code) if inner.kind in {"answer", "done"}])
         if segment.end == "open" and code and python_state(code) != "complete":
-            return self.note(UNCLOSED_INVALID)
+            return self.note(self.say.unclosed_invalid)
         if segment.end != "closed" and code:
-            self.note(UNCLOSED if segment.end == "open" else LOOSE)
+            self.note(self.say.unclosed if segment.end == "open" else self.say.loose)
         return self.act(code, "execute" if segment.kind == "execute" else "fence")
 
     def untagged(self, segment: Segment) -> None:
@@ -198,91 +208,149 @@ class _Reading:
         if not code:
             return
         if segment.end == "open" and self.cut_off:
-            self.note(CUT_OFF)
+            self.note(self.say.cut_off)
+        elif _ONLY_END.fullmatch(code[:2000]):
+            self.block(segment)
         elif does_something(code):
-            self.note(UNTAGGED)
+            if not calls.block_calls(code):
+                self.note(self.say.untagged)
             self.block(segment)
         else:
-            self.note(UNTAGGED_SKIPPED)
+            self.note(self.say.untagged_skipped)
 
     def written_answer(self, segment: Segment) -> None:
         if segment.end == "open" and self.cut_off:
-            return self.note(CUT_OFF)
+            return self.note(self.say.cut_off)
         if segment.end == "open":
-            self.note(UNCLOSED_ANSWER)
+            self.note(self.say.unclosed_answer)
         return self.finish(segment.text.strip())
 
     def last_resort(self, reply: Reply, segments: list[Segment]) -> None:
-        """Take an answer without tags or a call that is the whole text, else say what is missing."""
+        """Take an answer without tags or arguments without a name, else say what is missing."""
         for segment in segments:
             if segment.kind == "prose":
                 for found in _FINAL_ANSWER.finditer(segment.text):
                     self.finish(found[1].strip("*_ \t"))
-                    self.note(UNTAGGED_ANSWER)
-        if reply.text.lstrip().startswith("{"):
-            for name, arguments in _written_calls(Segment("call", reply.text)):
-                if name in {PYTHON_TOOL, FINISH_TOOL}:
-                    self.call(name, arguments, None)
+                    self.note(self.say.untagged_answer)
+            if not self.cut_off and (segment.kind == "prose" or segment.tag in DATA_TAGS) and (call := calls.only_code(segment.text)):
+                self.call(call)
+        if not (self.actions or self.done or self.cut_off) and segments and segments[-1].kind == "prose":
+            self.take(calls.last_call(segments[-1].text))
+        for name in self.unknown:
+            self.note_unknown(name)
         if self.actions or self.done or self.notes:
             return
         if self.cut_off:
-            self.note(CUT_OFF)
+            self.note(self.say.cut_off)
         elif any(segment.kind == "reasoning" and segment.end == "open" for segment in segments):
-            self.note(UNCLOSED_REASONING)
+            self.note(self.say.unclosed_reasoning)
         elif any(segment.kind != "reasoning" for segment in segments):
-            self.note(NO_CODE)
+            self.note(self.say.no_code)
         else:
-            self.note(ONLY_REASONING if segments or reply.reasoning.strip() else EMPTY)
+            self.note(self.say.only_reasoning if segments or reply.reasoning.strip() else self.say.empty)
 
     # Tool calls
 
+    def object(self, segment: Segment) -> bool:
+        """Take what looks like a call though nothing marks it as one; return whether it is one of a tool of ours."""
+        if segment.end == "open" and self.cut_off:
+            self.note(self.say.cut_off)
+            return True
+        text = tidy(segment.text)
+        found = calls.calls_in(text, repair=not self.cut_off) if text[:1] in {"{", "["} or segment.kind == "object" else []
+        if not found and segment.kind == "object":
+            # only what names our tool comes here without being readable
+            self.unreadable(text)
+        self.take(found)
+        return bool(found)
+
+    def take(self, found: list[Call]) -> None:
+        """Take calls that nothing marks as such; those of other tools may be data."""
+        for call in found:
+            if call.is_known:
+                self.call(call)
+            else:
+                self.unknown[calls.plain(call.name)] = None
+
+    def unreadable(self, text: str) -> None:
+        """Take a call that is no JSON, if its code can be made out."""
+        inner = text[text.rfind('{"code"') if '{"code"' in text else text.find("{", 1) :]
+        code = next((code for cut in range(3) if (code := calls.unescaped(inner[: len(inner) - cut].rstrip())) is not None), None)
+        if code is None:
+            return self.note(self.say.bad_arguments)
+        self.note(self.say.unescaped_quotes)
+        return self.act(tidy(code), "tool_call")
+
     def written_call(self, segment: Segment) -> None:
         """Take a tool call that leaked into the text: JSON, or the tags of Qwen, GLM, DeepSeek and others."""
-        calls = _written_calls(segment)
         if segment.end == "open" and self.cut_off:
-            return self.note(CUT_OFF)
-        if not calls:
-            self.note(BAD_ARGUMENTS)
-        for name, arguments in calls:
-            if segment.end == "open" and isinstance(arguments, dict) and python_state(tidy(str(arguments.get("code", "")))) != "complete":
-                self.note(UNCLOSED_INVALID)
+            return self.note(self.say.cut_off)
+        if self.actions and not segment.text.strip():
+            return None  # an opening mark that was meant to close the call before it
+        found = calls.written(segment.text, segment.tag, repair=not self.cut_off)
+        if not found and f'"{PYTHON_TOOL}"' in segment.text[:300]:
+            return self.unreadable(segment.text.strip())
+        if not found:
+            self.note(self.say.bad_arguments)
+        for call in found:
+            code = call.arguments.get("code", "") if isinstance(call.arguments, dict) else ""
+            if segment.end == "open" and isinstance(call.arguments, dict) and python_state(tidy(str(code))) != "complete":
+                self.note(self.say.unclosed_invalid)
             else:
-                self.call(name, arguments, None)
+                self.call(call)
         return None
 
-    def call(self, name: str, arguments: str | dict[str, Any], call_id: str | None) -> None:
+    def call(self, call: Call, call_id: str | None = None) -> None:
         """Take one call of a tool."""
-        name = name.partition("<|")[0].strip().removeprefix("functions.")
-        if name == FINISH_TOOL:
-            return self.finish_call(arguments)
+        name = calls.plain(call.name)
+        if name in FINISH_ALIASES:
+            self.note_unknown(name)
+        if name == FINISH_TOOL or name in FINISH_ALIASES:
+            return self.finish_call(call.arguments)
         if name != PYTHON_TOOL:
-            self.note(f"There is no tool {name[:60]!r}: the tools are {PYTHON_TOOL}(code) and {FINISH_TOOL}(answer).")
+            self.note_unknown(name)
             if name not in PYTHON_ALIASES:
                 return None
-        values = _arguments(arguments) if isinstance(arguments, str) else arguments
+        values = self.arguments(call.arguments) if isinstance(call.arguments, str) else call.arguments
         if isinstance(values, str):
             if self.cut_off:
-                return self.note(CUT_OFF)
-            self.note(RAW_ARGUMENTS)
+                return self.note(self.say.cut_off)
+            self.note(self.say.raw_arguments)
             values = {"code": values}
         if values is None:
-            return self.note(CUT_OFF if self.cut_off else BAD_ARGUMENTS)
+            return self.note(self.say.cut_off if self.cut_off else self.say.bad_arguments)
         code = values.get("code")
         if not isinstance(code, str):
-            return self.note(NO_CODE_ARGUMENT)
+            return self.note(self.say.no_code_argument)
         if unknown := sorted(set(values) - {"code"}):
-            self.note(f"{PYTHON_TOOL} takes only code: {', '.join(unknown)[:60]} was ignored.")
+            self.note(self.say.unknown_argument(", ".join(unknown)[:60]))
         return self.act(self.once_escaped(tidy(normalise(code))), "tool_call", call_id)
+
+    def note_unknown(self, name: str) -> None:
+        """Name the tools there are."""
+        self.told_unknown += 1
+        if self.told_unknown <= MOST_UNKNOWN:
+            self.note(self.say.unknown_tool(name[:60]))
+
+    def arguments(self, text: str) -> dict[str, Any] | str | None:
+        """Return the arguments of a call, the code itself where that was given in their place, or None."""
+        values = _arguments(text)
+        if values is None and not self.cut_off and (code := calls.unescaped(text)) is not None:
+            self.note(self.say.unescaped_quotes)
+            return {"code": code}
+        return values
 
     def finish_call(self, arguments: str | dict[str, Any]) -> None:
         values = _arguments(arguments) if isinstance(arguments, str) else arguments
         if values is None and self.cut_off:
-            return self.note(CUT_OFF)
+            return self.note(self.say.cut_off)
         if values is None or (isinstance(values, dict) and values and "answer" not in values):
-            return self.note(f'The arguments of {FINISH_TOOL} could not be read: call it with JSON such as {{"answer": "42"}}.')
+            return self.note(self.say.bad_finish)
         answer = values if isinstance(values, str) else values.get("answer")
         text = answer if answer is None or isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
-        return self.finish(None if text is None else normalise(text).strip())
+        # the name of the tool says it all where no answer is asked for
+        ended = text is None or (self.say.done and is_placeholder(text))
+        return self.finish(None if ended or text is None else normalise(text).strip())
 
     def once_escaped(self, code: str) -> str:
         """Return ``code`` with its newlines back where they were escaped twice, which only shows when it is valid so alone."""
@@ -291,7 +359,7 @@ class _Reading:
         plain = code.replace("\\n", "\n").replace("\\t", "\t").replace('\\"', '"')
         if python_state(plain) != "complete":
             return code
-        self.note(ESCAPED_NEWLINES)
+        self.note(self.say.escaped_newlines)
         return plain
 
     # Actions
@@ -299,9 +367,17 @@ class _Reading:
     def act(self, code: str, source: Source, call_id: str | None = None) -> None:
         """Take ``code`` as an action, unless it is empty or came before in another form."""
         if not code:
-            self.note(EMPTY_BLOCK)
+            self.note(self.say.empty_block)
         elif self.first_source.setdefault(code, source) == source:
+            self.go_on()
             self.actions.append(Action(code=code, source=source, call_id=call_id))
+
+    def go_on(self) -> None:
+        """Take back an end that code follows: the model has not seen yet what that does."""
+        self.notes.pop(self.say.no_answer, None)
+        if self.done:
+            self.done, self.answer = False, None
+            self.note(self.say.early)
 
 
 def _together(written: _Reading, called: _Reading) -> _Reading:
@@ -309,26 +385,17 @@ def _together(written: _Reading, called: _Reading) -> _Reading:
     if called.actions:
         same = {"".join(action.code.split()) for action in called.actions}
         if any("".join(action.code.split()) not in same for action in written.actions):
-            called.note(BESIDE_CALL)
-    else:
-        called.actions = written.actions
-        called.notes = written.notes | called.notes
+            called.note(called.say.beside_call)
+        if written.done and not called.done:
+            # the call came after the text
+            called.note(called.say.early)
+        return called
+    called.actions = written.actions
+    called.unknown |= written.unknown
+    called.notes = written.notes | called.notes
     if written.done and called.answer is None:
         called.finish(written.answer)
     return called
-
-
-def _load(text: str) -> object:
-    """Return the JSON value in ``text``, or the Python literal that a model wrote instead, or None."""
-    for candidate in (text, re.sub(r",\s*\}$", "}", text)):
-        try:
-            return json.loads(candidate, strict=False)
-        except (ValueError, RecursionError):
-            continue
-    try:
-        return syntax.literal(text) if text.startswith("{") else None
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-        return None
 
 
 def _arguments(text: str) -> dict[str, Any] | str | None:
@@ -344,35 +411,10 @@ def _arguments(text: str) -> dict[str, Any] | str | None:
     True
     """
     text = tidy(normalise(text)).removeprefix("json\n").strip()
-    value = _load(text) if text else {}
+    value = calls.load(text) if text else {}
     if isinstance(value, str):
         text = value
-        value = _load(text)
+        value = calls.load(text)
     if isinstance(value, dict):
         return {str(key): item for key, item in value.items()}
     return text if python_state(tidy(text)) == "complete" else None
-
-
-def _written_calls(segment: Segment) -> list[tuple[str, str | dict[str, Any]]]:
-    """Return name and arguments of each call in the text of a ``call`` segment."""
-    name, text = segment.tag, segment.text.strip().removesuffix("</s>")
-    if opener := _NAMED.match(text):
-        name, text = opener[1] or opener[2], text[opener.end() :]
-    for pattern, closer in ((_PARAMETER, _PARAMETER_END), (_ARGUMENT, _ARGUMENT_END)):
-        if openers := list(pattern.finditer(text)):
-            bounds = [*(opener.start() for opener in openers[1:]), len(text)]
-            values = {}
-            for opener, stop in zip(openers, bounds, strict=True):
-                ends = [end.start() for end in closer.finditer(text, opener.end(), stop)]
-                values[opener[1]] = text[opener.end() : ends[-1] if ends else stop]
-            return [(name or text[: openers[0].start()].strip(), values)]
-    value = _load(text) if text[:1] in {"{", "["} else None
-    objects = [
-        item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict) and isinstance(item.get("name"), str)
-    ]
-    if objects and not (name and "code" in objects[0]):
-        given = [(item["name"], item.get("arguments", item.get("parameters", {}))) for item in objects]
-        return [(called, arguments) for called, arguments in given if isinstance(arguments, str | dict)]
-    if not name and (called := _CALLED.match(text)):
-        name, text = called["name"], text[called.end() :]
-    return [(name, text)] if name else []
