@@ -30,7 +30,7 @@ from workbench.planning import NO_WALLS, Options, Plan
 from workbench.result import RunResult
 from workbench.storage.journal import Journal
 from workbench.storage.store import Store
-from workbench.tasks import grading, staging, submission
+from workbench.tasks import grading, handed_in, staging, submission
 from workbench.tasks.broker import Broker
 from workbench.tasks.folder import TaskFolder
 from workbench.tasks.spec import Task
@@ -186,7 +186,7 @@ async def execute(given: Plan) -> RunResult:
                 attempt = _attempts(given, prepared, files, emit) if prepared is not None else None
                 # before the clock of the agent's work starts
                 await preparing
-                answer = await _work(given, kernel, broker, attempt, outcome, emit, cancelled)
+                answer = await _work(given, prepared, kernel, broker, attempt, outcome, emit, cancelled)
         if prepared is not None:
             await _grade(given, prepared, workspace, files / "submission", answer, broker, journal, emit)
         outcome.status = "completed" if outcome.limit is None else "limit"
@@ -264,6 +264,14 @@ async def _broker(given: Plan, prepared: Prepared | None, kernel: KernelSession,
         await cancellation.finish(broker.close())
 
 
+def _finding_missing(given: Plan, prepared: Prepared | None, kernel: KernelSession) -> Callable[[], Awaitable[str]] | None:
+    """Return a function that says which of the files that are asked for is missing; None where none are."""
+    declared = given.task.submission
+    if declared is None or prepared is None or declared.kind in ("answer", "episode"):
+        return None
+    return functools.partial(handed_in.missing, kernel, declared, prepared.workspace)
+
+
 def _attempts(given: Plan, prepared: Prepared, files: Path, emit: Callable[..., None]) -> Callable[[str], Awaitable[str | None]] | None:
     """Return a function that judges answers before the last, if several are allowed; it says only that one is wrong."""
     declared, left = given.task.submission, given.task.interaction.attempts - 1
@@ -286,6 +294,7 @@ def _attempts(given: Plan, prepared: Prepared, files: Path, emit: Callable[..., 
 
 async def _work(
     given: Plan,
+    prepared: Prepared | None,
     kernel: KernelSession,
     broker: Broker | None,
     attempt: Callable[[str], Awaitable[str | None]] | None,
@@ -305,6 +314,8 @@ async def _work(
         kernel=kernel,
         limits=given.limits,
         emit=emit,
+        network=kernel.policy.network if given.sandbox != "none" else None,
+        find_missing=_finding_missing(given, prepared, kernel),
         try_answer=attempt,
         on_text=Listener(given.on_text) if given.on_text else None,
         on_output=Listener(given.on_output) if given.on_output else None,

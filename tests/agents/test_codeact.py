@@ -9,7 +9,9 @@ import pytest
 from workbench.agents import make
 from workbench.agents.base import LimitReached, RunLimits, World
 from workbench.agents.codeact import CodeAct
-from workbench.errors import UsageError
+from workbench.agents.notes import Notes
+from workbench.agents.replies import parse_reply
+from workbench.errors import SandboxError, UsageError
 from workbench.events import ActionTaken, ModelCalled, StepFinished
 from workbench.messages import Message, Reply, ToolCall, Usage
 from workbench.models.base import ModelError
@@ -50,7 +52,7 @@ class StubModel:
         return self.replies.pop(0)
 
 
-def world(model, kernel=None, *, needs_answer=False, **limits):
+def world(model, kernel=None, *, needs_answer=False, network=(), find_missing=None, **limits):
     events = []
     made = World(
         instruction="Do it.",
@@ -61,6 +63,8 @@ def world(model, kernel=None, *, needs_answer=False, **limits):
         kernel=kernel or StubKernel(),
         limits=RunLimits(**limits),
         emit=lambda event, durable=False: events.append(event),
+        network=network,
+        find_missing=find_missing,
     )
     return made, events
 
@@ -175,6 +179,90 @@ async def test_a_budget_that_cannot_be_kept_is_an_error():
     made, _ = world(StubModel(Reply(text="x", cost_usd=None)), cost_usd=1.0)
     with pytest.raises(ModelError, match="no price is known for stub"):
         await CodeAct().work(made)
+
+
+NOTHING = "the file x.csv is graded, and it does not exist"
+
+
+def looking(*found):
+    """Return what looks for missing files, and how often it was asked."""
+    left, asked = list(found), []
+
+    async def find_missing():
+        asked.append(len(asked))
+        return left.pop(0) if left else ""
+
+    return find_missing, asked
+
+
+async def test_done_with_nothing_handed_in_is_answered_once():
+    find_missing, asked = looking(NOTHING, NOTHING)
+    model = StubModel("<done/>", "<done/>")
+    made, events = world(model, find_missing=find_missing)
+    await CodeAct().work(made)
+    notes = [event.notes for event in events if isinstance(event, StepFinished)]
+    assert len(notes) == 2 and NOTHING in notes[0][0] and "<done/>" in notes[0][0] and notes[1] == []
+    assert notes[0][0] in model.asked[1][-1].text
+    assert len(asked) == 1, "what counts anyway is not looked at"
+
+
+async def test_done_counts_at_once_where_everything_is_there_or_no_step_is_left():
+    find_missing, _ = looking("")
+    made, _ = world(StubModel("<done/>"), find_missing=find_missing)
+    await CodeAct().work(made)
+    assert made.spent.steps == 1
+    find_missing, _ = looking(NOTHING)
+    made, _ = world(StubModel("<done/>"), find_missing=find_missing, steps=1)
+    await CodeAct().work(made)
+
+
+async def test_a_workspace_that_cannot_be_looked_at_holds_nobody_up():
+    async def find_missing():
+        raise SandboxError("the container is gone")
+
+    made, _ = world(StubModel("<done/>"), find_missing=find_missing)
+    await CodeAct().work(made)
+    assert made.spent.steps == 1
+
+
+@pytest.mark.parametrize("needs_answer", [True, False])
+@pytest.mark.parametrize("agent", ["codeact", "codeact-tool"])
+async def test_what_the_model_is_told_agrees_with_what_it_was_asked_for(agent, needs_answer):
+    end = "<answer>1</answer>" if needs_answer else "<done/>"
+    model = StubModel("Hm.", "```\n\n```", "<tool_call>{</tool_call>", "```bash\nls\n```", "<answer></answer>", end)
+    made, events = world(model, needs_answer=needs_answer)
+    await make(agent).work(made)
+    told = " ".join(note for event in events if isinstance(event, StepFinished) for note in event.notes)
+    assert ("```" in told) is (agent == "codeact")
+    assert ("<done/>" in told) is not needs_answer
+    assert ("<answer>" in told) is needs_answer
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        ((), "There is no network, so nothing more can be installed."),
+        (("pypi.org", "*.example.org"), "only these hosts can be reached, by HTTP and HTTPS: pypi.org, *.example.org."),
+        (None, "Access to the network is not restricted."),
+    ],
+)
+async def test_the_prompt_says_what_can_be_reached(network, said):
+    model = StubModel("<done/>")
+    made, _ = world(model, network=network)
+    await CodeAct().work(made)
+    assert said in model.asked[0][0].text
+    assert ("no network" in model.asked[0][0].text) is (network == ())
+
+
+@pytest.mark.parametrize("needs_answer", [True, False])
+@pytest.mark.parametrize("agent", ["codeact", "codeact-tool"])
+async def test_the_prompt_said_back_does_nothing_but_look_around(agent, needs_answer):
+    model = StubModel("<answer>1</answer><done/>")
+    made, _ = world(model, needs_answer=needs_answer)
+    await make(agent).work(made)
+    said = parse_reply(Reply(text=model.asked[0][0].text), Notes(tool=agent == "codeact-tool", done=not needs_answer))
+    assert [action.code for action in said.actions] == (["import os\n\nos.listdir()"] if agent == "codeact" else [])
+    assert said.answer is None and not said.done
 
 
 def test_an_unknown_agent_is_named():

@@ -65,7 +65,8 @@ COUNTS = (cell("x = 20\nopen('made.txt', 'w').write('by the parent')"), cell("x 
 def test_a_branch_has_the_conversation_the_files_and_the_variables_of_its_parent(task, store, branch):
     first = Listening(*COUNTS, "<done/>")
     parent = wb.run(task, model=first, store=store)
-    assert (parent.success, parent.steps, parent.tokens, parent.cost_usd) == (False, 4, 44, 2.0)
+    # the fifth step is the answer to the note that nothing was handed in
+    assert (parent.success, parent.steps, parent.tokens, parent.cost_usd) == (False, 5, 55, 2.5)
 
     second = Listening(cell("import pathlib\nopen('answer.txt', 'w').write(str(x))\npathlib.Path('made.txt').read_text()"), "<done/>")
     result = branch(parent, 2, model=second, max_steps=4)
@@ -239,8 +240,8 @@ def test_what_cannot_branch_is_refused_before_anything_starts(task, store, branc
     parent = wb.run(task, model=playing(cell("x = 1"), "<done/>"), store=store)
     before = store.rows("SELECT count(*) AS n FROM runs")
     for options, message in (
-        ({"at": 3}, "has no step 3 to branch at: its last step is 2"),
-        ({"at": 2}, "was done with step 2, and nothing comes after it"),
+        ({"at": 4}, "has no step 4 to branch at: its last step is 3"),
+        ({"at": 3}, "was done with step 3, and nothing comes after it"),
         ({"at": -1}, "cannot branch at -1"),
         ({"at": 1, "agent": "codeact-tool"}, "agent codeact-tool cannot go on with what codeact began"),
         ({"at": 1, "agent": "nope"}, "no agent is called 'nope'"),

@@ -581,12 +581,36 @@ def test_a_full_context_window_is_a_limit_and_what_is_there_is_graded(task, stor
 
 def test_a_retry_is_noticed_before_the_reply_is_there(task, store_path):
     seen = []
-    with Loopback(RateLimit(retry_after=0), Say("<done/>")) as server:
+    with Loopback(RateLimit(retry_after=0), Say("```python\nopen('answer.txt', 'w').write('42')\n```\n<done/>")) as server:
         wb.run(task, model="openai/scripted", base_url=server.base_url, store=store_path, on_event=seen.append)
     kinds = [event.event for event in seen]
     (notice,) = [event for event in seen if event.event == "noticed"]
     assert kinds.index("noticed") < kinds.index("model_called")
     assert (notice.kind, "asking again in 0.0 s, attempt 2 of 6" in notice.message) == ("model", True)
+
+
+def test_a_model_that_is_done_without_a_file_is_reminded_once(task, store_path):
+    write = "```python\nopen('answer.txt', 'w').write('42')\n```"
+    reminded = wb.run(task, model=playing("<done/>", write, "<done/>"), store=store_path)
+    assert (reminded.status, reminded.success, reminded.steps) == ("completed", True, 3)
+    stubborn = wb.run(task, model=playing("<done/>", "<done/>"), store=store_path)
+    assert (stubborn.status, stubborn.success, stubborn.steps) == ("completed", False, 2)
+    rows = wb.store(store_path).rows("SELECT notes FROM steps WHERE run_id = ? ORDER BY step", [stubborn.run_id])
+    assert "the file answer.txt is graded, and it does not exist" in str(rows[0]["notes"])
+    assert "answer.txt" not in str(rows[1]["notes"])
+
+
+@pytest.mark.parametrize(("sandbox", "said"), [("local", "There is no network"), ("none", "Access to the network is not restricted")])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_model_is_told_what_its_code_can_reach(task, store_path, sandbox, said):
+    told = []
+
+    def model(messages):
+        told.append(messages[0].text)
+        return "<done/>"
+
+    wb.run(task, model=model, sandbox=sandbox, store=store_path)
+    assert said in told[0]
 
 
 class Loading:

@@ -21,6 +21,9 @@ from workbench.observation import Observation, Output
 PREPARATION_SECONDS = 600.0
 """How long at most workbench may prepare a request, which no clock of the run counts."""
 
+LOOKING_SECONDS = 30.0
+"""How long at most the workspace is searched for what is missing."""
+
 
 class LimitReached(Exception):
     """A limit of the run is used up.
@@ -89,6 +92,10 @@ class World:
         The environment's name and packages, in one line.
     emit : callable
         Takes an event; with ``durable=True`` returns only when it is on disk.
+    network : sequence of str or None
+        The hosts that the agent's code can reach; None if there is no restriction.
+    find_missing : callable or None
+        For a task that asks for files: returns what is not handed in yet, in words, or nothing.
     try_answer : callable or None
         For a task that allows several attempts: takes an answer, and returns what to tell the model, or None if the
         answer is final.
@@ -108,6 +115,8 @@ class World:
     kernel: KernelSession
     limits: RunLimits
     emit: Callable[..., None]
+    network: Sequence[str] | None = ()
+    find_missing: Callable[[], Awaitable[str]] | None = None
     try_answer: Callable[[str], Awaitable[str | None]] | None = None
     on_text: Callable[[str], None] | None = None
     on_output: Callable[[Output], None] | None = None
@@ -132,6 +141,21 @@ class World:
             raise LimitReached("seconds")
         return left
 
+    @property
+    def has_steps_left(self) -> bool:
+        """Whether the model may be asked again."""
+        return self.spent.steps < self.limits.steps
+
+    async def missing(self) -> str:
+        """Return which of the files that are asked for is not handed in yet, in words; nothing if that cannot be told."""
+        if self.find_missing is None:
+            return ""
+        try:
+            async with asyncio.timeout(min(self.left(), LOOKING_SECONDS)):
+                return await self.find_missing()
+        except (TimeoutError, WorkbenchError):
+            return ""
+
     async def ask(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> Reply:
         """Ask the model; each call begins a step.
 
@@ -147,7 +171,7 @@ class World:
         ModelError
             If no reply could be had.
         """
-        if self.spent.steps >= self.limits.steps:
+        if not self.has_steps_left:
             raise LimitReached("steps")
         left = self.left()
         self.spent.steps += 1

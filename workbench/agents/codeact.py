@@ -6,12 +6,13 @@ from importlib import resources
 
 from workbench.agents import show
 from workbench.agents.base import World
+from workbench.agents.notes import PYTHON_TOOL, Notes
 from workbench.agents.replies import Action, parse_reply
 from workbench.messages import Message, Reply, Tool
 from workbench.observation import Observation
 
 EXECUTE = Tool(
-    name="execute_python",
+    name=PYTHON_TOOL,
     description="Run Python code in the task's Jupyter kernel and see what it shows. Variables are kept between calls.",
     parameters={
         "type": "object",
@@ -20,9 +21,6 @@ EXECUTE = Tool(
         "additionalProperties": False,
     },
 )
-
-_FAILED = "your last block of code raised an error, so the task is not finished yet: look at it, then finish without code in the same reply"
-_ANSWER = "this task needs an answer: finish with <answer>your answer</answer>"
 
 
 class CodeAct:
@@ -47,9 +45,11 @@ class CodeAct:
     async def work(self, world: World) -> str | None:
         """Work until the model gives an answer or says that the submission is ready."""
         messages = [Message(role="system", text=self._system(world)), Message(role="user", text=world.instruction)]
+        say = Notes(tool=bool(self._tools), done=not world.needs_answer)
+        reminded = False
         while True:
             reply = await world.ask(messages, self._tools)
-            parsed = parse_reply(reply)
+            parsed = parse_reply(reply, say)
             messages.append(Message(role="assistant", text=reply.text, tool_calls=reply.tool_calls))
             notes = list(parsed.notes)
             seen: list[tuple[Action, Observation]] = []
@@ -63,16 +63,19 @@ class CodeAct:
                     break
             finished = parsed.done or parsed.answer is not None
             if finished and seen and seen[-1][1].status != "ok":
-                notes.append(_FAILED)
+                notes.append(say.failed)
                 finished = False
             if finished and world.needs_answer and parsed.answer is None:
-                notes.append(_ANSWER)
+                notes.append(say.answer_needed)
                 finished = False
             if finished and parsed.answer is not None and world.try_answer is not None:
                 wrong = await world.try_answer(parsed.answer)
                 if wrong is not None:
                     notes.append(wrong)
                     finished = False
+            if finished and not reminded and world.has_steps_left and (missing := await world.missing()):
+                notes.append(say.nothing_handed_in(missing))
+                reminded, finished = True, False
             world.end_step(notes)
             if finished:
                 return parsed.answer
@@ -85,6 +88,7 @@ class CodeAct:
         text: str = jinja2.Template(template, undefined=jinja2.StrictUndefined).render(
             tool=bool(self._tools),
             packages=world.packages,
+            network=world.network,
             steps=world.limits.steps,
             minutes=round(world.limits.seconds / 60) or 1,
             cell_seconds=round(world.kernel.cell_seconds),

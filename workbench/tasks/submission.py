@@ -20,7 +20,7 @@ from workbench.events import FrozenFile
 from workbench.tasks.spec import Submission
 from workbench.text import storable
 
-_SKIPPED = ("__pycache__", ".git", ".ipynb_checkpoints")
+SKIPPED = ("__pycache__", ".git", ".ipynb_checkpoints")
 """Never part of a tree: compiled code could differ from its source, and the others are not the agent's work."""
 
 
@@ -193,7 +193,7 @@ def _names(base: Path, top: str) -> set[str]:
     """Return the files of the untouched workspace that would be part of a tree."""
     found: set[str] = set()
     for folder, folders, files in os.walk(base / top):
-        folders[:] = [name for name in folders if name not in _SKIPPED]
+        folders[:] = [name for name in folders if name not in SKIPPED]
         found.update(os.path.relpath(path, base) for name in files if not os.path.islink(path := os.path.join(folder, name)))  # noqa: PTH118, PTH114
     return found
 
@@ -224,7 +224,7 @@ def _walk(folder: int, at: PurePosixPath, depth: int = 0) -> Iterator[tuple[str,
         raise _Invalid(f"{at} is nested deeper than 64 folders")
     for name in sorted(os.listdir(folder)):
         mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
-        if stat.S_ISDIR(mode) and name not in _SKIPPED:
+        if stat.S_ISDIR(mode) and name not in SKIPPED:
             inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
             try:
                 yield from _walk(inner, at / name, depth + 1)
