@@ -218,4 +218,4 @@ class Notes:
 
     def nothing_handed_in(self, missing: str) -> str:
         """Say what is missing where a model says that it has finished."""
-        return f"{missing}: put it in place, or reply with {self._finish} once more to finish without it"
+        return f"nothing is handed in yet: {missing}; go on, or reply with {self._finish} once more to finish as it is"
