@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,9 @@ def test_a_wheel_install_runs_a_built_in_task(tmp_path, minimal, store_path):
     venv = tmp_path / "venv"
     uv("build", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", str(tmp_path / "dist"), str(ROOT))
     (wheel,) = (tmp_path / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (notice,) = (name for name in archive.namelist() if name.endswith("/NOTICE"))
+        assert archive.read(notice) == (ROOT / "NOTICE").read_bytes()
     uv("venv", "--python", sys.executable, str(venv))
     # with the versions of the lock, so that a package that came out today fails no test
     uv("pip", "install", "--python", str(venv / "bin" / "python"), "--constraint", str(ROOT / "requirements.lock"), str(wheel))
