@@ -26,6 +26,7 @@ def test_install_and_list(tmp_path: Path, jupyter: dict[str, str], minimal: obje
     done = workbench("kernels", "install", *options, "--prefix", tmp_path, "--json", **jupyter)
     made = json.loads(done.stdout)
     assert done.returncode == 0
+    assert "output is not sandboxed" in done.stderr
     assert made["policy"] == {
         "limits": {"memory": "512M", "cpus": 0.5, "processes": 64, "workspace_bytes": "100M"},
         "network": ["pypi.org", "*.python.org"],

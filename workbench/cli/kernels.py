@@ -64,6 +64,14 @@ def install(
         print_json(asdict(spec))
     else:
         output.print(f"{line(spec.display_name)} is installed as {line(spec.name)}: {line(str(spec.folder))}", soft_wrap=True)
+    # on standard error, where --json leaves it too
+    progress.print(_NOT_WALLED, soft_wrap=True)
+
+
+_NOT_WALLED = (
+    "Its output is not sandboxed: JupyterLab renders HTML and JavaScript in your page, where they can do all that you can do. "
+    "Do not run a malicious notebook in a browser that is signed in to a server that you care about."
+)
 
 
 @app.command("list")

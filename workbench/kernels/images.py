@@ -28,6 +28,7 @@ PREFIX = "/opt/environment"
 """Where the packages are in an image."""
 
 _BASE = "WORKBENCH_DOCKER_BASE"
+_BASE_LABEL = "workbench.base"
 _PLATFORMS = {
     "x86_64": "x86_64-manylinux_2_28",
     "amd64": "x86_64-manylinux_2_28",
@@ -50,6 +51,7 @@ RUN ["python3", "-c", {{ check | tojson }}, "{{ python }}", "{{ prefix }}"]
 ADD environment.tar {{ prefix }}/
 COPY inside {{ programs }}
 RUN ["ln", "-sfn", "{{ workspace }}", "{{ app }}"]
+LABEL workbench.base={{ base | tojson }}
 """
 
 
@@ -106,11 +108,20 @@ def built(engine: Engine, environment: Environment) -> str:
         try:
             engine.client.api.inspect_image(image)
         except ImageNotFound:
+            hint = f"workbench environments build {environment.name} --backend docker"
+            if others := _other_bases(engine, environment):
+                hint += f"; or set {_BASE} to the base that it was built on before: {' or '.join(others)}"
             raise SandboxError(
-                f"environment {environment.name} has no image {image} in the Docker engine at {engine.address}",
-                hint=f"workbench environments build {environment.name} --backend docker",
+                f"environment {environment.name} has no image {image}, on the base {base()}, in the Docker engine at {engine.address}",
+                hint=hint,
             ) from None
     return image
+
+
+def _other_bases(engine: Engine, environment: Environment) -> list[str]:
+    """Return the base images, other than today's, on which an environment was built."""
+    found = engine.client.api.images(filters={"label": f"workbench.environment={environment.name}"})
+    return sorted({named for each in found if (named := (each.get("Labels") or {}).get(_BASE_LABEL))} - {base()})
 
 
 async def build(environment: Environment) -> str:

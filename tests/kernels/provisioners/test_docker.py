@@ -28,6 +28,7 @@ from workbench.kernels.policy import Grant, Policy
 from workbench.kernels.provisioners.docker import DockerProvisioner
 from workbench.kernels.session import SANDBOXES, KernelSession
 
+from ..engine import BASE
 from ..tools import PATIENCE, eventually, text_of, told
 
 pytestmark = pytest.mark.docker
@@ -386,6 +387,7 @@ class TestBadInput:
     async def test_an_image_that_is_missing(self, opened: Opener, engine: docker.DockerClient, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("WORKBENCH_DOCKER_BASE", "another")
         await self.refused(opened, engine, SandboxError, "python-min has no image", "environments build python-min --backend docker")
+        await self.refused(opened, engine, SandboxError, "on the base another", "set WORKBENCH_DOCKER_BASE to the base", BASE)
 
     async def test_the_docker_package_missing(self, opened: Opener, engine: docker.DockerClient, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "docker", None)
