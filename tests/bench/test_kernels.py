@@ -27,7 +27,7 @@ def test_everything_is_measured_beside_a_baseline_and_written_down(tmp_path: Pat
     done = bench("--rounds", "1", "--crowd", "2", "--write", str(page), "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert len(found) == 7
+    assert len(found) == 9
     assert all(each["ours"] and each["baseline"] and each["ratio"] > 0 and each["baseline_name"] for each in found)
     text = page.read_text()
     assert text.startswith("before\n<!-- measured -->\n") and text.endswith("<!-- /measured -->\nafter\n")

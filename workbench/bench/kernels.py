@@ -29,6 +29,7 @@ GIGABYTE = (
     "import numpy as np\nfrom sklearn.ensemble import RandomForestClassifier\narray = np.ones(2**27)\nX = np.random.rand(2000, 8)\n"
     "model = RandomForestClassifier(50).fit(X, X[:, 0] > 0.5)"
 )
+_MOMENT_SECONDS = 3.0
 _ROOMY = Policy(limits=Limits(memory=6 * 2**30, processes=1024))
 
 
@@ -45,7 +46,7 @@ async def measure(rounds: int = 7, *, crowd: int = 50, tell: Tell = lambda _: No
         Hears what is measured next.
     """
     environment = await asyncio.to_thread(environments.build, environments.find("python-ds"))
-    found = [*await _starts(environment, rounds, tell)]
+    found = [*await _starts(environment, rounds, tell), *await _first(environment, rounds, tell)]
     tell("round trips")
     found.append(await _round_trips(environment, rounds))
     tell(f"memory of {crowd} idle kernels")
@@ -102,6 +103,38 @@ async def _starts(environment: Environment, rounds: int, tell: Tell) -> list[Com
         Comparison(name=f"{what}: a kernel from the pool", unit="s", baseline_name=STOCK, baseline=stock, ours=pooled, target="100x"),
         Comparison(name=f"{what}: forked from the image", unit="s", baseline_name=STOCK, baseline=stock, ours=forked, target="10x"),
         Comparison(name=f"{what}: the image itself not yet there", unit="s", baseline_name=STOCK, baseline=stock, ours=alone),
+    ]
+
+
+async def _first(environment: Environment, rounds: int, tell: Tell) -> list[Comparison]:
+    """Time the first kernel of a process: asked for at once, and a moment after the start of its image has begun."""
+    imports = f"import {', '.join(environment.preload)}"
+    stock: list[float] = []
+    at_once: list[float] = []
+    forked: list[float] = []
+    warmed: list[float] = []
+    for number in range(rounds):
+        tell(f"first kernels, round {number + 1} of {rounds}")
+        began = time.perf_counter()
+        async with stock_kernel(environment) as kernel:
+            await _run(kernel, imports)
+            stock.append(time.perf_counter() - began)
+        image.close_idle()
+        for times in (at_once, forked, warmed):
+            if times is warmed:
+                image.close_idle()
+                image.warm(environment)
+                await asyncio.sleep(_MOMENT_SECONDS)
+            began = time.perf_counter()
+            async with _kernel(environment) as session:
+                await _run(session, imports)
+                times.append(time.perf_counter() - began)
+    first = "the first kernel of a process"
+    same = f"{STOCK} with the same imports"
+    later = f"{first}, {_MOMENT_SECONDS:g} s after its image was announced"
+    return [
+        Comparison(name=f"{first}, asked for at once", unit="s", baseline_name=same, baseline=stock, ours=at_once, target="1/1.3"),
+        Comparison(name=later, unit="s", baseline_name="one forked from the image", baseline=forked, ours=warmed, target="1/2"),
     ]
 
 
