@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import ssl
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -37,13 +38,17 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def index(folder: Path) -> Iterator[int]:
+def index(folder: Path, *, tls: ssl.SSLContext | None = None) -> Iterator[int]:
     """Serve a package index with two versions of one package, and a newer version of one of the environment's; yield its port."""
     simple = folder / "served" / "simple"
     for version in ("1.0", "2.0"):
         wheel(simple / NAME, version, requires="traitlets")
     wheel(simple / "traitlets", "99.0", name="traitlets", module="traitlets_of_the_index")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder / "served")) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever).start()
-        yield server.server_port
-        server.shutdown()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import trustme
 
 from workbench.agents.show import as_text
 from workbench.kernels.contract import Kernel
@@ -65,6 +67,41 @@ async def test_the_environment_that_others_share_is_not_changed(opened: Opener, 
     assert "Successfully installed" in await shown(kernel, "%pip install --no-deps ./workbench_made_up-1.0-py3-none-any.whl")
     assert "1.0" in await shown(kernel, "import made_up\nmade_up.version")
     assert not list(minimal.site_packages.glob("made_up*"))
+
+
+@pytest.fixture(params=["local", pytest.param("docker", marks=pytest.mark.docker)])
+def reaching(request: pytest.FixtureRequest) -> str:
+    """A sandbox whose kernels may reach hosts."""
+    if request.param == "docker":
+        request.getfixturevalue("engine")
+    return str(request.param)
+
+
+async def test_an_index_that_only_the_users_own_authority_vouches_for(
+    opened: Opener, reaching: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    authority, server = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(server)
+    (tmp_path / "authority.pem").write_bytes(authority.private_key_pem.bytes() + authority.cert_pem.bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    with index(tmp_path, tls=server) as port:
+        kernel = await opened(policy=Policy(network=(f"localhost:{port}",)), sandbox=reaching)
+        assert "no key" in await shown(kernel, "import os\nprint('PRIVATE' in open(os.environ['SSL_CERT_FILE']).read() or 'no key')")
+        install = f"%pip install --index-url https://localhost:{port}/simple {NAME}"
+        assert "Successfully installed" in await shown(kernel, install)
+        branch = await kernel.fork()
+        try:
+            assert "Successfully uninstalled" in await shown(branch, install.replace("install ", "install --force-reinstall --no-deps ", 1))
+        finally:
+            await branch.close()
+        await kernel.restart()
+        assert "Successfully installed" in await shown(kernel, install)
+
+
+async def test_a_kernel_without_a_network_is_told_of_no_authority(opened: Opener, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    trustme.CA().cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    assert "[]" in await shown(await opened(), "import os\n[name for name in os.environ if 'CERT' in name or 'CA_BUNDLE' in name]")
 
 
 async def test_without_a_network_pip_says_so_soon(opened: Opener) -> None:

@@ -7,6 +7,7 @@ import subprocess
 
 from workbench import blocking
 from workbench.errors import SandboxError
+from workbench.kernels import authorities
 
 
 def uv(*arguments: str) -> None:
@@ -30,6 +31,9 @@ def run(*arguments: str, cwd: str | None = None) -> subprocess.CompletedProcess[
 
     # a virtual environment that happens to be active must not change what is built
     environ = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH")}
+    if (named := authorities.named()) is not None:
+        # the only variable for it that uv knows
+        environ["SSL_CERT_FILE"] = named
     return blocking.run([find_uv_bin(), *arguments], cwd=cwd, env=environ)
 
 

@@ -21,12 +21,15 @@ from jupyter_client.provisioning import KernelProvisionerBase
 from traitlets import Instance
 
 from workbench.errors import UsageError
-from workbench.kernels import environments, files, runtime
+from workbench.kernels import authorities, environments, files, runtime
+from workbench.kernels.allowlist import Allowlist
 from workbench.kernels.environments import Environment
 from workbench.kernels.files import Entry
 from workbench.kernels.labels import Label
+from workbench.kernels.network import proxy_environ
 from workbench.kernels.policy import Policy
 from workbench.kernels.provisioners.server import told
+from workbench.kernels.view import CONNECTION
 
 SOCKET_PATH_BYTES = 107
 """Longest path of a unix socket on Linux."""
@@ -142,12 +145,24 @@ class SandboxProvisioner(KernelProvisionerBase):  # type: ignore[misc]
         return {**await super().pre_launch(**kwargs), "cmd": []}
 
     def write_inside(self, folder: str) -> None:
-        """Write the connection file for a kernel that sees the sockets in ``folder``, as :data:`INSIDE_FILE` beside the other."""
+        """Write what a kernel finds beside its sockets, which it sees in ``folder``.
+
+        That is the connection file, as :data:`INSIDE_FILE`, and, if it may reach hosts, the user's own certificate authorities.
+        """
         info = json.loads(self.connection_file.read_text())
         info["ip"] = f"{folder}/{Path(info['ip']).name}"
         inside = self.connection_file.with_name(INSIDE_FILE)
         inside.write_text(json.dumps(info))
         inside.chmod(0o600)
+        if self.policy.network and (certificates := authorities.certificates()):
+            inside.with_name(authorities.FILE).write_text(certificates)
+
+    def way_out(self, port: int) -> dict[str, str]:
+        """Return the variables by which programs in the kernel reach hosts: the proxy, and whose certificates are good."""
+        found = proxy_environ(port, Allowlist(self.policy.network))
+        if self.connection_file.with_name(authorities.FILE).exists():
+            found |= authorities.environ(f"{CONNECTION}/{authorities.FILE}")
+        return found
 
     def _make_folders(self) -> Path:
         """Make what is not there; the sockets' folder anew each time, for a kernel that is dead may have left anything in it."""

@@ -24,7 +24,7 @@ from workbench.kernels.docker_walls import User
 from workbench.kernels.docker_workspace import ContainerWorkspace
 from workbench.kernels.environments import Environment
 from workbench.kernels.files import Entry
-from workbench.kernels.network import Gate, proxy_environ
+from workbench.kernels.network import Gate
 from workbench.kernels.process import unlinked_size
 from workbench.kernels.provisioners.base import INSIDE_FILE, SandboxProvisioner
 from workbench.kernels.view import CONNECTION, PROGRAMS, WORKSPACE, Mount, inside_environ
@@ -211,7 +211,7 @@ class DockerProvisioner(SandboxProvisioner):
         argv = self._kernel(f"{CONNECTION}/{INSIDE_FILE}", CONNECTION)
         environ = inside_environ(self._there, WORKSPACE)
         if self.policy.network:
-            environ |= proxy_environ(_GATE_PORT, Allowlist(self.policy.network))
+            environ |= self.way_out(_GATE_PORT)
         program = await self._container.run(argv, hear, environ=environ, listens=False)
         self._tasks.append(asyncio.create_task(self._bury(program)))
         self._tasks.append(asyncio.create_task(self._watch([self.workspace, self.connection_file.parent])))

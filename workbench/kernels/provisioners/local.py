@@ -15,7 +15,7 @@ from workbench.kernels import lending, runtime, walls
 from workbench.kernels.allowlist import Allowlist
 from workbench.kernels.forked import ForkedProcess
 from workbench.kernels.image import Image, NoImages
-from workbench.kernels.network import Gate, proxy_environ
+from workbench.kernels.network import Gate
 from workbench.kernels.process import SandboxedProcess, WalledProcess
 from workbench.kernels.provisioners.base import INSIDE_FILE, Branching, SandboxProvisioner
 from workbench.kernels.view import BRANCHES, CONNECTION, INSIDE, WORKSPACE, Mount, View, gpus, inside_environ
@@ -127,11 +127,10 @@ class LocalProvisioner(SandboxProvisioner):
     async def _fork_from(self, image: Image) -> None:
         user, self.owner = image.new_user()
         await asyncio.to_thread(self._hand_over)
-        allowlist = Allowlist(self.policy.network)
-        gate = Gate(allowlist) if self.policy.network else None
+        gate = Gate(Allowlist(self.policy.network)) if self.policy.network else None
         environ = inside_environ(self.environment, WORKSPACE)
         if gate is not None:
-            environ |= proxy_environ(_GATE_PORT, allowlist)
+            environ |= self.way_out(_GATE_PORT)
         request = {
             "uid": user,
             "mounts": self._mounts(),
